@@ -1,0 +1,58 @@
+# Builds, runs and checks Roadstead. `make` alone lists the targets.
+#
+# It is a list of commands, not a build system: cargo knows what has to be built.
+
+# One folder for every clone, outside of them, so that a fresh clone does not compile RocksDB again.
+CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/roadstead/target
+export CARGO_TARGET_DIR
+# Where rustup puts cargo; a shell that was open before does not have it in its PATH yet.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+tools := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/roadstead/tools/bin
+
+# Cargo builds a dependency once for each profile and set of features, and both depend on what is
+# selected: `-p roadstead` would turn on fewer features than `--workspace`. So every command selects
+# the whole workspace with all features, and names with --bin or --test what of it to build.
+selection := --release --locked --workspace --all-features
+
+.DEFAULT_GOAL := help
+.PHONY: help run test verify fix conformance audit-advisories
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## build the registry and start it; CONFIG=file gives it a configuration
+	@deploy/setup build
+	cargo build $(selection) --bin roadstead
+	@echo 'starting $(CARGO_TARGET_DIR)/release/roadstead serve $(CONFIG)'
+	@exec "$(CARGO_TARGET_DIR)/release/roadstead" serve $(CONFIG)
+
+# The binaries first: the black-box tests start them.
+test: ## run every test but the conformance suite
+	@deploy/setup test
+	cargo build $(selection) --bins --tests
+	cargo test $(selection)
+
+verify: ## check format, lints, documentation, layout and dependencies; changes no file
+	@deploy/setup verify
+	cargo fmt --all --check
+	cargo clippy $(selection) --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc $(selection) --no-deps --document-private-items
+	cargo test $(selection) --test tidy
+	"$(tools)/cargo-deny" --locked --all-features check bans licenses sources
+
+fix: ## format the code, and repair what clippy can repair
+	@deploy/setup verify
+	cargo fmt --all
+	cargo clippy $(selection) --all-targets --fix --allow-dirty --allow-staged
+
+conformance: ## run the official conformance tool of the specification against the registry
+	@deploy/setup conformance
+	cargo build $(selection) --bin roadstead
+	tests/conformance/run
+
+# Not part of verify: it downloads the database of advisories, which CI cannot reach, and it may fail
+# on a day when nobody changed anything.
+audit-advisories: ## look for known vulnerabilities in dependencies; needs the network
+	@deploy/setup verify
+	"$(tools)/cargo-deny" --locked --all-features check advisories

@@ -1,0 +1,26 @@
+//! Replicated metadata: what the registry knows, the same on every node.
+//!
+//! A write goes: [`Metadata::propose`] stamps a command with cluster time and gives it to Raft;
+//! the log store puts it on disk (`store::log`), a quorum has it, `store::machine` applies it to
+//! the state with the pure function in [`metadata`] and writes the result in one batch, and only
+//! then the proposer hears. A read goes: [`Metadata::read`] waits until everything acknowledged
+//! before is applied here, then looks at the local state.
+//!
+//! Architecture invariants: this crate never touches blob bytes; only `consensus`, `store` and
+//! `network` name openraft; only `store` names RocksDB.
+
+pub mod metadata;
+
+mod clock;
+mod consensus;
+mod error;
+mod handle;
+mod identity;
+mod network;
+mod request;
+mod store;
+
+pub use error::{Error, OpenError};
+pub use handle::{Metadata, Options, Status};
+pub use identity::Identity;
+pub use metadata::read;

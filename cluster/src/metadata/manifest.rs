@@ -1,0 +1,328 @@
+//! Commands about manifests and tags.
+//!
+//! A manifest is *held* while a tag points at it or an index of its repository contains it.
+//! `unheld_since_ms` says since when that is not so, for policies that expire such manifests.
+
+use roadstead_proto::rpc::metadata::refusal::Reason;
+use roadstead_proto::rpc::metadata::{
+    ContinueDeletion, DeleteManifest, DeleteTag, PutManifest, Response,
+};
+use roadstead_proto::rpc::state::{Contents, Manifest, ManifestBody, Presence, Tag};
+
+use super::apply::Moment;
+use super::hold::{ensure_repository, renew, retain};
+use super::keys;
+use super::limits::TAGS_PER_DELETION_STEP;
+use super::refusal::{deletion, done, refuse, refuse_naming};
+use super::transaction::Transaction;
+use super::view::{Fault, View, ViewExt};
+
+/// end-7: the manifest is stored and the tags point at it, or nothing changes.
+pub(super) fn put<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    put: &PutManifest,
+) -> Result<Response, Fault> {
+    let (repository, digest) = (put.repository.as_str(), put.digest.as_str());
+    let mut counters = ensure_repository(transaction, moment, repository)?;
+    let stored = transaction.row(&keys::manifest(repository, digest))?;
+    if counters.deleting || stored.as_ref().is_some_and(|row| row.deleting) {
+        return Ok(refuse(Reason::Deleting));
+    }
+    let missing = missing_contents(transaction, put)?;
+    if !missing.is_empty() {
+        return Ok(refuse_naming(Reason::BlobUnknown, missing));
+    }
+    if stored.is_none() {
+        store(transaction, moment, put)?;
+        counters.manifests += 1;
+    }
+    // Before the tags: they change the counters of the same row.
+    transaction.put(&keys::repository(repository), &counters);
+    for tag in &put.tags {
+        set_tag(transaction, moment, repository, tag, digest)?;
+    }
+    renew_unheld(transaction, moment, repository, digest)?;
+    Ok(done())
+}
+
+/// Everything that must be there and is not, or is damaged.
+fn missing_contents<V: View + ?Sized>(
+    transaction: &Transaction<'_, V>,
+    put: &PutManifest,
+) -> Result<Vec<String>, Fault> {
+    let mut missing = Vec::new();
+    for content in put.contents.iter().filter(|content| content.is_required) {
+        let (repository, digest) = (put.repository.as_str(), content.digest.as_str());
+        let is_there = if content.is_manifest {
+            let row = transaction.row(&keys::manifest(repository, digest))?;
+            row.is_some_and(|row| !row.deleting)
+        } else {
+            transaction.has(&keys::link(repository, digest))?
+                && transaction
+                    .row(&keys::blob(digest))?
+                    .is_some_and(|blob| !blob.damaged)
+        };
+        if !is_there {
+            missing.push(content.digest.clone());
+        }
+    }
+    Ok(missing)
+}
+
+/// Writes the rows of a manifest that the repository did not hold.
+fn store<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    put: &PutManifest,
+) -> Result<(), Fault> {
+    let (repository, digest) = (put.repository.as_str(), put.digest.as_str());
+    let row = Manifest {
+        media_type: put.media_type.clone(),
+        size: put.body.len() as u64,
+        subject: put.subject.clone(),
+        artifact_type: put.artifact_type.clone(),
+        annotations: put.annotations.clone(),
+        pushed_at_unix_ms: moment.unix_ms,
+        unheld_since_ms: Some(moment.now_ms),
+        deleting: false,
+    };
+    transaction.put(&keys::manifest(repository, digest), &row);
+    transaction.put(&keys::manifest_in(digest, repository), &Presence {});
+    if !transaction.has(&keys::manifest_body(digest))? {
+        transaction.put(
+            &keys::manifest_body(digest),
+            &ManifestBody {
+                body: put.body.clone(),
+            },
+        );
+    }
+    if !put.subject.is_empty() {
+        transaction.put(
+            &keys::referrer(repository, &put.subject, digest),
+            &Presence {},
+        );
+    }
+    let digests = put
+        .contents
+        .iter()
+        .map(|content| content.digest.clone())
+        .collect();
+    transaction.put(&keys::contents(repository, digest), &Contents { digests });
+    for content in &put.contents {
+        retain(transaction, repository, &content.digest)?;
+        transaction.put(
+            &keys::reference(repository, &content.digest, digest),
+            &Presence {},
+        );
+        settle(transaction, moment, repository, &content.digest)?;
+    }
+    Ok(())
+}
+
+/// Points a tag at a manifest of the repository.
+fn set_tag<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    repository: &str,
+    tag: &str,
+    digest: &str,
+) -> Result<(), Fault> {
+    let key = keys::tag(repository, tag);
+    let former = transaction.row(&key)?;
+    let row = Tag {
+        digest: digest.to_owned(),
+        updated_at_unix_ms: moment.unix_ms,
+    };
+    transaction.put(&key, &row);
+    transaction.put(&keys::tagged_by(repository, digest, tag), &Presence {});
+    match former {
+        Some(former) if former.digest == digest => {}
+        Some(former) => {
+            transaction.delete(&keys::tagged_by(repository, &former.digest, tag));
+            settle(transaction, moment, repository, &former.digest)?;
+        }
+        None => {
+            let mut counters = ensure_repository(transaction, moment, repository)?;
+            counters.tags += 1;
+            transaction.put(&keys::repository(repository), &counters);
+        }
+    }
+    settle(transaction, moment, repository, digest)
+}
+
+/// Removes a tag; the manifest stays, and begins to be unheld if that was its last one.
+fn remove_tag<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    repository: &str,
+    tag: &str,
+    digest: &str,
+) -> Result<(), Fault> {
+    transaction.delete(&keys::tag(repository, tag));
+    transaction.delete(&keys::tagged_by(repository, digest, tag));
+    let mut counters = ensure_repository(transaction, moment, repository)?;
+    counters.tags = counters.tags.checked_sub(1).ok_or_else(|| {
+        Fault::Corrupt(format!(
+            "repository {repository} counts fewer tags than it has"
+        ))
+    })?;
+    transaction.put(&keys::repository(repository), &counters);
+    settle(transaction, moment, repository, digest)
+}
+
+/// Whether a tag points at the manifest or an index contains it.
+fn is_held<V: View + ?Sized>(
+    transaction: &Transaction<'_, V>,
+    repository: &str,
+    digest: &str,
+) -> Result<bool, Fault> {
+    Ok(transaction.any(&keys::tags_of(repository, digest))?
+        || transaction.any(&keys::references(repository, digest))?)
+}
+
+/// Brings `unheld_since_ms` in line with whether the manifest is held.
+fn settle<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    repository: &str,
+    digest: &str,
+) -> Result<(), Fault> {
+    let key = keys::manifest(repository, digest);
+    let Some(mut row) = transaction.row(&key)? else {
+        return Ok(());
+    };
+    let is_held = is_held(transaction, repository, digest)?;
+    if is_held == row.unheld_since_ms.is_some() {
+        row.unheld_since_ms = (!is_held).then_some(moment.now_ms);
+        transaction.put(&key, &row);
+    }
+    Ok(())
+}
+
+/// An unheld manifest was seen or pushed again: it counts as unheld from now.
+pub(super) fn renew_unheld<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    repository: &str,
+    digest: &str,
+) -> Result<(), Fault> {
+    let key = keys::manifest(repository, digest);
+    if let Some(mut row) = transaction.row(&key)?
+        && row
+            .unheld_since_ms
+            .is_some_and(|since| since != moment.now_ms)
+    {
+        row.unheld_since_ms = Some(moment.now_ms);
+        transaction.put(&key, &row);
+    }
+    Ok(())
+}
+
+/// end-9 by tag.
+pub(super) fn delete_tag<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    delete: &DeleteTag,
+) -> Result<Response, Fault> {
+    let (repository, tag) = (&delete.repository, &delete.tag);
+    let Some(row) = transaction.row(&keys::tag(repository, tag))? else {
+        return Ok(refuse(Reason::TagUnknown));
+    };
+    remove_tag(transaction, moment, repository, tag, &row.digest)?;
+    Ok(done())
+}
+
+/// end-9 by digest: the manifest and the tags of the repository that point at it.
+pub(super) fn delete<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    delete: &DeleteManifest,
+) -> Result<Response, Fault> {
+    let key = keys::manifest(&delete.repository, &delete.digest);
+    let Some(mut row) = transaction.row(&key)?.filter(|row| !row.deleting) else {
+        return Ok(refuse(Reason::ManifestUnknown));
+    };
+    // From now on it reads as absent; if it has few tags, it is gone in this very step.
+    row.deleting = true;
+    transaction.put(&key, &row);
+    transaction.put(
+        &keys::deletion(&delete.repository, &delete.digest),
+        &Presence {},
+    );
+    deletion_step(transaction, moment, &delete.repository, &delete.digest)
+}
+
+/// Goes on with a deletion; one that has ended is finished.
+pub(super) fn continue_deletion<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    step: &ContinueDeletion,
+) -> Result<Response, Fault> {
+    if transaction.has(&keys::deletion(&step.repository, &step.digest))? {
+        deletion_step(transaction, moment, &step.repository, &step.digest)
+    } else {
+        Ok(deletion(true))
+    }
+}
+
+/// Removes some tags, and with the last of them the manifest.
+fn deletion_step<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    repository: &str,
+    digest: &str,
+) -> Result<Response, Fault> {
+    let prefix = keys::tags_of(repository, digest);
+    for key in transaction.keys(&prefix, &[], TAGS_PER_DELETION_STEP)? {
+        remove_tag(
+            transaction,
+            moment,
+            repository,
+            &keys::last_part(&key),
+            digest,
+        )?;
+    }
+    if transaction.any(&prefix)? {
+        return Ok(deletion(false));
+    }
+    remove(transaction, moment, repository, digest)?;
+    transaction.delete(&keys::deletion(repository, digest));
+    Ok(deletion(true))
+}
+
+/// Removes the rows of a manifest without tags, and lets go of all that it points at.
+fn remove<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    repository: &str,
+    digest: &str,
+) -> Result<(), Fault> {
+    let key = keys::manifest(repository, digest);
+    let absent = || Fault::Corrupt(format!("manifest {digest} of {repository} has no row"));
+    let row = transaction.row(&key)?.ok_or_else(absent)?;
+    transaction.delete(&key);
+    transaction.delete(&keys::manifest_in(digest, repository));
+    if !transaction.any(&keys::holders_of_manifest(digest))? {
+        transaction.delete(&keys::manifest_body(digest));
+    }
+    if !row.subject.is_empty() {
+        transaction.delete(&keys::referrer(repository, &row.subject, digest));
+    }
+    let contents = keys::contents(repository, digest);
+    for content in transaction.row(&contents)?.unwrap_or_default().digests {
+        transaction.delete(&keys::reference(repository, &content, digest));
+        // A new hold begins when the last manifest goes.
+        renew(transaction, moment, repository, &content)?;
+        settle(transaction, moment, repository, &content)?;
+    }
+    transaction.delete(&contents);
+    let mut counters = ensure_repository(transaction, moment, repository)?;
+    counters.manifests = counters.manifests.checked_sub(1).ok_or_else(|| {
+        Fault::Corrupt(format!(
+            "repository {repository} counts fewer manifests than it has"
+        ))
+    })?;
+    transaction.put(&keys::repository(repository), &counters);
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Commands about the cluster itself: its founding, its nodes, its settings.
+
+use roadstead_proto::rpc::metadata::refusal::Reason;
+use roadstead_proto::rpc::metadata::response::Outcome;
+use roadstead_proto::rpc::metadata::{
+    ChangeSettings, ConfirmMarker, FoundCluster, RaiseFeatureLevel, Response, StartNode, Started,
+};
+use roadstead_proto::rpc::state::{Member, Settings};
+
+use super::keys;
+use super::refusal::{answer, done, refuse};
+use super::transaction::Transaction;
+use super::view::{Fault, View, ViewExt};
+
+/// The first command. A second founding by the same founder is a retry.
+pub(super) fn found<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    found: &FoundCluster,
+) -> Result<Response, Fault> {
+    match transaction.row(&keys::settings())? {
+        Some(settings) if settings.cluster_id == found.cluster_id => Ok(done()),
+        Some(_) => Ok(refuse(Reason::IdentityMismatch)),
+        None => {
+            let settings = Settings {
+                cluster_id: found.cluster_id.clone(),
+                incarnation: 1,
+                marker_written: false,
+                feature_level: found.feature_level,
+                grace_ms: found.grace_ms,
+            };
+            transaction.put(&keys::settings(), &settings);
+            Ok(done())
+        }
+    }
+}
+
+/// A node begins a new life: whatever its earlier ones still have under way is refused from now.
+pub(super) fn start_node<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    start: &StartNode,
+) -> Result<Response, Fault> {
+    let level = transaction
+        .row(&keys::settings())?
+        .unwrap_or_default()
+        .feature_level;
+    if start.feature_level_max < level {
+        return Ok(refuse(Reason::FeatureLevel));
+    }
+    let key = keys::member(start.node);
+    let former = transaction.row(&key)?.unwrap_or_default();
+    if former.removed || (former.boot > 0 && former.instance != start.instance) {
+        return Ok(refuse(Reason::IdentityMismatch));
+    }
+    let boot = former.boot + 1;
+    let member = Member {
+        instance: start.instance.clone(),
+        address: start.address.clone(),
+        boot,
+        lowest_serial: 0,
+        feature_level_max: start.feature_level_max,
+        version: start.version.clone(),
+        removed: false,
+    };
+    transaction.put(&key, &member);
+    Ok(answer(Outcome::Started(Started { boot })))
+}
+
+/// From now on a store without the marker is an alarm.
+pub(super) fn confirm_marker<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    confirm: &ConfirmMarker,
+) -> Result<Response, Fault> {
+    let mut settings = transaction.row(&keys::settings())?.unwrap_or_default();
+    if settings.cluster_id != confirm.cluster_id || settings.incarnation != confirm.incarnation {
+        return Ok(refuse(Reason::IdentityMismatch));
+    }
+    settings.marker_written = true;
+    transaction.put(&keys::settings(), &settings);
+    Ok(done())
+}
+
+/// Changes what is named, and nothing else.
+pub(super) fn change_settings<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    change: &ChangeSettings,
+) -> Result<Response, Fault> {
+    let mut settings = transaction.row(&keys::settings())?.unwrap_or_default();
+    if let Some(grace_ms) = change.grace_ms {
+        settings.grace_ms = grace_ms;
+    }
+    transaction.put(&keys::settings(), &settings);
+    Ok(done())
+}
+
+/// Raises the level, if every member that is still there can apply it.
+pub(super) fn raise_feature_level<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    raise: &RaiseFeatureLevel,
+) -> Result<Response, Fault> {
+    let mut settings = transaction.row(&keys::settings())?.unwrap_or_default();
+    if raise.level < settings.feature_level {
+        return Ok(refuse(Reason::FeatureLevel));
+    }
+    // Members are few: a Raft group has a handful, and removed ones are counted in dozens.
+    let members = transaction.rows(&keys::members(), &[], usize::MAX)?;
+    let can_apply = |member: &Member| member.removed || member.feature_level_max >= raise.level;
+    if !members.iter().all(|(_, member)| can_apply(member)) {
+        return Ok(refuse(Reason::FeatureLevel));
+    }
+    settings.feature_level = raise.level;
+    transaction.put(&keys::settings(), &settings);
+    Ok(done())
+}

@@ -1,0 +1,70 @@
+//! Folders and files that must survive a crash: made, linked, renamed and synced.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Makes a folder and its parents, and syncs the parent so that the name stays.
+pub(crate) fn create(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        fs::create_dir_all(folder)?;
+        sync_parent(folder)?;
+    }
+    Ok(())
+}
+
+/// Replaces a small file whole: a reader after a crash sees the old or the new content.
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    sync_parent(path)
+}
+
+/// Syncs a folder: the names in it stay.
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
+        _ => sync(Path::new(".")),
+    }
+}
+
+/// Syncs every file of a folder, and the folder.
+pub(crate) fn sync_files(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    sync(folder)
+}
+
+/// Copies a closed RocksDB: tables are never changed, so that they are linked where the file
+/// system can; everything else is copied.
+pub(crate) fn copy_database(source: &Path, target: &Path) -> io::Result<()> {
+    create(target)?;
+    for entry in fs::read_dir(source)? {
+        let from = entry?.path();
+        let Some(name) = from.file_name() else {
+            continue;
+        };
+        let to = target.join(name);
+        let is_table = from.extension().is_some_and(|extension| extension == "sst");
+        if !is_table || fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to)?;
+        }
+    }
+    sync_files(target)
+}
+
+/// Removes a folder with everything in it, if it is there.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,76 @@
+//! How RocksDB is set up, and the bounds on what it may use.
+
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options};
+
+/// Block cache of the state, shared by all tables, in bytes.
+const STATE_CACHE_BYTES: usize = 32 << 20;
+
+/// Unwritten data of all tables of the state together, in bytes.
+const STATE_WRITE_BUFFER_BYTES: usize = 32 << 20;
+
+/// Unwritten data of one table, in bytes. Two may exist: one filling, one being written.
+const TABLE_WRITE_BUFFER_BYTES: usize = 8 << 20;
+
+/// The log is read back only by a node that lags, so that little is cached.
+const LOG_CACHE_BYTES: usize = 4 << 20;
+
+/// Files that one database holds open.
+const OPEN_FILES_MAX: i32 = 256;
+
+/// Settings of the state machine's database.
+pub(crate) fn state_database() -> Options {
+    let mut options = database();
+    options.set_db_write_buffer_size(STATE_WRITE_BUFFER_BYTES);
+    options
+}
+
+/// Settings of each of its tables, which share one cache.
+pub(crate) fn state_table(cache: &Cache) -> Options {
+    let mut options = table(cache);
+    options.set_write_buffer_size(TABLE_WRITE_BUFFER_BYTES);
+    options
+}
+
+/// The state's cache.
+pub(crate) fn state_cache() -> Cache {
+    Cache::new_lru_cache(STATE_CACHE_BYTES)
+}
+
+/// Settings of the log's database.
+pub(crate) fn log_database() -> Options {
+    let mut options = database();
+    // An entry that was fsynced and then damaged in the middle of the log must stop the node. Only
+    // a torn tail, which nobody was told of, may be cut off.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options
+}
+
+/// Settings of the log's tables.
+pub(crate) fn log_table() -> Options {
+    let mut options = table(&Cache::new_lru_cache(LOG_CACHE_BYTES));
+    options.set_write_buffer_size(TABLE_WRITE_BUFFER_BYTES);
+    options
+}
+
+fn database() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_max_open_files(OPEN_FILES_MAX);
+    options.set_max_background_jobs(2);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options.set_paranoid_checks(true);
+    options
+}
+
+fn table(cache: &Cache) -> Options {
+    let mut block = BlockBasedOptions::default();
+    block.set_block_cache(cache);
+    block.set_cache_index_and_filter_blocks(true);
+    block.set_bloom_filter(10.0, false);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&block);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options
+}

@@ -1,0 +1,299 @@
+//! The state machine's database, and which of its generations is in use.
+//!
+//! Writes are not synced one by one: the log is, and is kept until a snapshot has the state on
+//! disk. An installed snapshot becomes a new generation; readers of the old one finish first.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use openraft::StoredMembership;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, ReadOptions, Snapshot, WriteBatch};
+
+use super::{database_error, folder, options};
+use crate::consensus::{Applied, Membership, decode_applied, encode_applied};
+use crate::metadata::transaction::Changes;
+use crate::metadata::view::Row;
+use crate::metadata::{Fault, Table, View};
+
+/// The column family of the position in the log.
+const RAFT: &str = "raft";
+const APPLIED: &[u8] = b"applied";
+
+/// The file that names the generation in use.
+const CURRENT: &str = "current";
+
+/// The state. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct StateStore {
+    root: PathBuf,
+    generation: Arc<RwLock<Arc<Generation>>>,
+}
+
+/// One database. Its fields are dropped in their order: first the database closes, then its
+/// folder goes if it is done with.
+#[derive(Debug)]
+struct Generation {
+    number: u64,
+    database: DB,
+    files: Files,
+}
+
+/// The folder of a generation.
+#[derive(Debug)]
+struct Files {
+    path: PathBuf,
+    is_obsolete: AtomicBool,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        if self.is_obsolete.load(Ordering::Acquire)
+            && let Err(error) = folder::remove(&self.path)
+        {
+            // It is removed at the next start instead.
+            tracing::warn!(path = %self.path.display(), %error, "old metadata remain on disk");
+        }
+    }
+}
+
+impl StateStore {
+    /// Opens the generation in use below `root`; the first one if there is none.
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        folder::create(root)?;
+        let number = match fs::read_to_string(root.join(CURRENT)) {
+            Ok(text) => text.trim().parse().map_err(|_| {
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the file `current` holds no number",
+                )
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                folder::replace_file(&root.join(CURRENT), b"1\n")?;
+                1
+            }
+            Err(error) => return Err(error),
+        };
+        let store = Self {
+            root: root.to_owned(),
+            generation: Arc::new(RwLock::new(Arc::new(Generation::open(root, number)?))),
+        };
+        store.remove_others(number)?;
+        Ok(store)
+    }
+
+    /// What a crash in the middle of an installation has left.
+    fn remove_others(&self, number: u64) -> io::Result<()> {
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let is_generation = entry.file_type()?.is_dir();
+            if is_generation && entry.file_name().to_str() != Some(&number.to_string()) {
+                folder::remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<Generation> {
+        // A panic while the lock is held aborts the process; the pointer is whole in any case.
+        let guard = self
+            .generation
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&guard)
+    }
+
+    /// Looks at the state as it is at one moment.
+    pub(crate) fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> T {
+        let generation = self.current();
+        let snapshot = generation.database.snapshot();
+        look(&SnapshotView {
+            generation: &generation,
+            snapshot: &snapshot,
+        })
+    }
+
+    /// Looks at the newest state without a snapshot: for the one who writes.
+    pub(crate) fn latest<T>(&self, look: impl FnOnce(&dyn View) -> T) -> T {
+        look(&LatestView {
+            generation: &self.current(),
+        })
+    }
+
+    /// How far the state is.
+    pub(crate) fn applied(&self) -> io::Result<Applied> {
+        let generation = self.current();
+        let table = generation.table(RAFT)?;
+        match generation
+            .database
+            .get_cf(table, APPLIED)
+            .map_err(database_error)?
+        {
+            Some(bytes) => decode_applied(&bytes),
+            None => Ok((None, StoredMembership::new(None, Membership::default()))),
+        }
+    }
+
+    /// Writes changes and the position that they lead to, in one batch.
+    pub(crate) fn write(&self, changes: Changes, applied: &Applied) -> io::Result<()> {
+        let generation = self.current();
+        let mut batch = WriteBatch::default();
+        for ((table, key), row) in changes {
+            let table = generation.table(table.name())?;
+            match row {
+                Some(row) => batch.put_cf(table, key, row),
+                None => batch.delete_cf(table, key),
+            }
+        }
+        batch.put_cf(generation.table(RAFT)?, APPLIED, encode_applied(applied));
+        generation.database.write(batch).map_err(database_error)
+    }
+
+    /// Puts a copy of the state, as it is now, on disk under `target`, which must not exist.
+    pub(crate) fn checkpoint(&self, target: &Path) -> io::Result<()> {
+        let generation = self.current();
+        // The state itself has to be on disk too before the log that led to it may go.
+        generation
+            .database
+            .flush_wal(true)
+            .map_err(database_error)?;
+        let checkpoint = Checkpoint::new(&generation.database).map_err(database_error)?;
+        checkpoint
+            .create_checkpoint(target)
+            .map_err(database_error)?;
+        folder::sync_files(target)
+    }
+
+    /// Takes a copy of the database in `source` as the state.
+    pub(crate) fn install(&self, source: &Path) -> io::Result<()> {
+        let number = self.current().number + 1;
+        let target = self.root.join(number.to_string());
+        folder::remove(&target)?;
+        folder::copy_database(source, &target)?;
+        let fresh = Arc::new(Generation::open(&self.root, number)?);
+        folder::replace_file(&self.root.join(CURRENT), format!("{number}\n").as_bytes())?;
+        let mut generation = self
+            .generation
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        generation.files.is_obsolete.store(true, Ordering::Release);
+        *generation = fresh;
+        Ok(())
+    }
+}
+
+impl Generation {
+    fn open(root: &Path, number: u64) -> io::Result<Self> {
+        let cache = options::state_cache();
+        let names = Table::ALL.iter().map(|table| table.name()).chain([RAFT]);
+        let tables =
+            names.map(|name| ColumnFamilyDescriptor::new(name, options::state_table(&cache)));
+        let path = root.join(number.to_string());
+        let database = DB::open_cf_descriptors(&options::state_database(), &path, tables)
+            .map_err(database_error)?;
+        let files = Files {
+            path,
+            is_obsolete: AtomicBool::new(false),
+        };
+        Ok(Self {
+            number,
+            database,
+            files,
+        })
+    }
+
+    fn table(&self, name: &str) -> io::Result<&ColumnFamily> {
+        let absent = || io::Error::other(format!("the metadata have no table `{name}`"));
+        self.database.cf_handle(name).ok_or_else(absent)
+    }
+
+    fn get(&self, table: Table, key: &[u8], at: ReadOptions) -> Result<Option<Vec<u8>>, Fault> {
+        let table = self
+            .table(table.name())
+            .map_err(|error| Fault::Read(error.into()))?;
+        let row = self.database.get_cf_opt(table, key, &at);
+        row.map_err(|error| Fault::Read(error.into()))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+        at: ReadOptions,
+    ) -> Result<Vec<Row>, Fault> {
+        let table = self
+            .table(table.name())
+            .map_err(|error| Fault::Read(error.into()))?;
+        let mut rows = self.database.raw_iterator_cf_opt(table, at);
+        rows.seek(prefix.max(from));
+        let mut found = Vec::new();
+        while found.len() < limit {
+            match (rows.key(), rows.value()) {
+                (Some(key), Some(row)) if key.starts_with(prefix) => {
+                    found.push((key.to_vec(), row.to_vec()));
+                }
+                _ => break,
+            }
+            rows.next();
+        }
+        rows.status().map_err(|error| Fault::Read(error.into()))?;
+        Ok(found)
+    }
+}
+
+/// The state as it was when the view was made.
+struct SnapshotView<'a> {
+    generation: &'a Generation,
+    snapshot: &'a Snapshot<'a>,
+}
+
+impl SnapshotView<'_> {
+    fn at(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(self.snapshot);
+        options
+    }
+}
+
+impl View for SnapshotView<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.generation.get(table, key, self.at())
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Row>, Fault> {
+        self.generation.scan(table, prefix, from, limit, self.at())
+    }
+}
+
+/// The state as it is at each read.
+struct LatestView<'a> {
+    generation: &'a Generation,
+}
+
+impl View for LatestView<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.generation.get(table, key, ReadOptions::default())
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Row>, Fault> {
+        self.generation
+            .scan(table, prefix, from, limit, ReadOptions::default())
+    }
+}

@@ -1,0 +1,122 @@
+//! What is refused, and in which words.
+
+use expect_test::expect_file;
+
+use super::{SMALLEST, show, show_file, show_with, without_file};
+
+#[test]
+fn unknown_keys_name_the_line_and_the_nearest_key() {
+    let text = include_str!("samples/unknown.yml");
+    expect_file!["snapshots/unknown_keys_name_the_line_and_the_nearest_key.txt"]
+        .assert_eq(&show_file(text));
+}
+
+#[test]
+fn values_of_the_wrong_type_or_range_are_refused() {
+    let text = include_str!("samples/wrong.yml");
+    expect_file!["snapshots/values_of_the_wrong_type_or_range_are_refused.txt"]
+        .assert_eq(&show_file(text));
+}
+
+#[test]
+fn two_drivers_are_refused_and_both_named() {
+    let both = "version: 0.1\nstorage:\n  inmemory:\n  filesystem:\n    rootdirectory: /x\n";
+    let outcomes = [
+        show_file(both),
+        show_with(SMALLEST, &[("REGISTRY_STORAGE_INMEMORY", "{}")]),
+        show(&without_file(&[
+            ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "/x"),
+            ("REGISTRY_STORAGE_INMEMORY", "{}"),
+        ])),
+        show_with(SMALLEST, &[("REGISTRY_STORAGE_S3_BUCKET", "b")]),
+    ];
+    expect_file!["snapshots/two_drivers_are_refused_and_both_named.txt"]
+        .assert_eq(&outcomes.join("\n"));
+}
+
+#[test]
+fn what_is_not_built_is_refused_with_the_danger_of_ignoring_it() {
+    let text = include_str!("samples/unbuilt.yml");
+    expect_file!["snapshots/what_is_not_built_is_refused_with_the_danger_of_ignoring_it.txt"]
+        .assert_eq(&show_file(text));
+}
+
+#[test]
+fn each_driver_that_is_not_built_is_refused() {
+    for name in ["s3", "s3aws", "gcs", "azure", "swift", "oss"] {
+        for storage in [
+            format!("storage: {name}"),
+            format!("storage: {{{name}: {{bucket: b}}}}"),
+        ] {
+            let found = show_file(&format!("version: 0.1\n{storage}\n"));
+            let expected = format!("storage.{name} is not built yet");
+            assert!(found.contains(&expected), "{storage}: {found}");
+            assert_eq!(found.lines().count(), 1, "{storage}: {found}");
+        }
+    }
+}
+
+#[test]
+fn auth_is_refused_in_every_form_but_none() {
+    for (text, is_refused) in [
+        ("auth: htpasswd", true),
+        ("auth: {silly: }", true),
+        ("auth: {token: {realm: r}}", true),
+        ("auth: [token]", true),
+        ("auth: none", false),
+        ("auth: {none: }", false),
+        ("auth: {}", false),
+        ("auth:", false),
+    ] {
+        let found = show_file(&format!("{SMALLEST}{text}\n"));
+        assert_eq!(
+            found.contains("auth is not built yet"),
+            is_refused,
+            "{text}: {found}"
+        );
+    }
+    for (name, value) in [
+        ("REGISTRY_AUTH", "htpasswd"),
+        ("REGISTRY_AUTH_HTPASSWD_REALM", "r"),
+        ("REGISTRY_AUTH_TOKEN", "{}"),
+    ] {
+        let found = show(&without_file(&[(name, value)]));
+        assert!(found.contains("auth is not built yet"), "{name}: {found}");
+    }
+}
+
+#[test]
+fn version_must_be_the_one_there_is() {
+    for (version, is_accepted) in [
+        ("version: 0.1\n", true),
+        ("version: '0.1'\n", true),
+        ("", false),
+        ("version:\n", false),
+        ("version: 0.2\n", false),
+        ("version: 0.10\n", false),
+        ("version: 1\n", false),
+        ("version: [0.1]\n", false),
+    ] {
+        let found = show_file(&format!("{version}storage: filesystem\n"));
+        assert_eq!(found == "ok", is_accepted, "{version:?}: {found}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let texts = [
+        "",
+        "version: 0.1\nstorage: inmemory\n",
+        "version: 0.1\nstorage: {delete: }\n",
+    ];
+    expect_file!["snapshots/what_is_missing_is_named.txt"]
+        .assert_eq(&texts.map(show_file).join("\n"));
+}
+
+#[test]
+fn file_and_environment_are_complained_about_together() {
+    let text = format!("{SMALLEST}http:\n  adr: x\n");
+    let environment = [("REGISTRY_HTTP_ADDR", "x"), ("REGISTRY_HTTP_ADR", "x")];
+    expect_file!["snapshots/file_and_environment_are_complained_about_together.txt"]
+        .assert_eq(&show_with(&text, &environment));
+}
