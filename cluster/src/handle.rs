@@ -130,6 +130,11 @@ impl Metadata {
         Ok(metadata)
     }
 
+    /// Whether nothing was ever kept in `datadir`, which need not exist.
+    pub fn is_fresh(datadir: &std::path::Path) -> bool {
+        Identity::is_fresh(datadir)
+    }
+
     /// Makes a fresh node the only voter; makes a node that is alone campaign at once.
     async fn start(&self, is_fresh: bool) -> Result<(), OpenError> {
         let identity = &self.shared.identity;

@@ -32,6 +32,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether `datadir` holds no identity yet.
+    pub(crate) fn is_fresh(datadir: &Path) -> bool {
+        !datadir.join(FILE).exists()
+    }
+
     /// Locks `datadir` and reads the identity in it; makes both when they are absent.
     pub(crate) fn open(datadir: &Path) -> Result<Self, OpenError> {
         let failed = |path: &Path, hint| {

@@ -1,1 +1,25 @@
-//! stub
+//! The process: configuration, HTTP, actors, and the use cases behind them.
+//!
+//! Architecture invariant: this is the only crate that knows HTTP, actors and configuration.
+//!
+//! In reading order: what a user types (`cli`), what a node is made of and in which order it
+//! starts (`node`, `founding`), what it answers (`http`), what that means (`service`, `upload`),
+//! and how requests wait for each other (`actor`).
+
+pub mod cli;
+pub mod config;
+pub mod node;
+
+pub mod founding;
+
+pub mod http;
+
+pub mod service;
+pub mod upload;
+
+pub mod actor;
+
+pub mod error;
+pub mod health;
+pub mod limits;
+pub mod telemetry;

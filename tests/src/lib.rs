@@ -1,1 +1,22 @@
-//! Black-box tests.
+//! What the black-box tests share: a registry as a process of its own, clients, and content.
+//!
+//! Nothing here knows the registry's code. It starts the binary that was built beside the tests,
+//! speaks HTTP to it, and looks at its data folder from outside.
+//!
+//! Invariant: a test owns its ports and folders, waits on conditions with a deadline, and ends
+//! what it started. So tests run in parallel, and none passes by luck.
+
+pub mod answer;
+pub mod client;
+pub mod fixture;
+pub mod folder;
+pub mod process;
+pub mod raw;
+pub mod setup;
+pub mod shared;
+pub mod wait;
+
+pub use answer::Answer;
+pub use client::{Client, Repository, Upload};
+pub use process::Registry;
+pub use setup::Setup;

@@ -135,6 +135,9 @@ fn check_objects<V: View + ?Sized>(view: &V, broken: &mut Vec<String>) -> Result
                 ));
             }
         }
+        if row.released && !row.former_key.is_empty() {
+            broken.push(format!("upload {upload} was released without a checkpoint"));
+        }
     }
     Ok(())
 }
@@ -195,6 +198,26 @@ fn check_manifests<V: View + ?Sized>(view: &V, broken: &mut Vec<String>) -> Resu
     }
     if rows(keys::Table::ManifestIn)?.len() != held_in {
         broken.push("there are mirrors of manifests that are not there".to_owned());
+    }
+    check_left_over(view, broken)
+}
+
+/// What belongs to a manifest goes with it.
+fn check_left_over<V: View + ?Sized>(view: &V, broken: &mut Vec<String>) -> Result<(), Fault> {
+    for table in [keys::Table::Contents, keys::Table::Deletions] {
+        for (key, _) in view.scan(table, &[], &[], usize::MAX)? {
+            let parts = keys::parts(&key);
+            if !view.has(&keys::manifest(&parts[0], &parts[1]))? {
+                let (name, [repository, digest]) = (table.name(), [&parts[0], &parts[1]]);
+                broken.push(format!("{name} of {digest} of {repository} were left over"));
+            }
+        }
+    }
+    for (key, _) in view.scan(keys::Table::ManifestBodies, &[], &[], usize::MAX)? {
+        let digest = keys::last_part(&key);
+        if !view.any(&keys::holders_of_manifest(&digest))? {
+            broken.push(format!("the body of {digest} was left over"));
+        }
     }
     Ok(())
 }

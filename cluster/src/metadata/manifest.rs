@@ -117,7 +117,8 @@ fn store<V: View + ?Sized>(
         );
         settle(transaction, moment, repository, &content.digest)?;
     }
-    Ok(())
+    // An index may have come before it.
+    settle(transaction, moment, repository, digest)
 }
 
 /// Points a tag at a manifest of the repository.

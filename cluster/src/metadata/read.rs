@@ -67,7 +67,7 @@ pub fn repositories<V: View + ?Sized>(
     let mut names = Vec::new();
     // Repositories that are being deleted are passed over, so that a page may take several looks.
     loop {
-        let wanted = (limit + 1).saturating_sub(names.len());
+        let wanted = limit.saturating_add(1).saturating_sub(names.len());
         let rows = view.rows(&prefix, &from, wanted)?;
         let is_last = rows.len() < wanted;
         if let Some((key, _)) = rows.last() {
@@ -192,19 +192,26 @@ pub fn referrers<V: View + ?Sized>(
     limit: usize,
 ) -> Result<Page<NamedManifest>, Fault> {
     let prefix = keys::referrers(repository, subject);
-    let from = last.map_or_else(Vec::new, |last| [prefix.at(last).as_slice(), &[0]].concat());
-    let found = Page::cut(view.keys(&prefix, &from, limit.saturating_add(1))?, limit);
-    let mut items = Vec::with_capacity(found.items.len());
-    for key in found.items {
-        let digest = keys::last_part(&key);
-        if let Some(manifest) = manifest(view, repository, &digest)? {
-            items.push(NamedManifest { digest, manifest });
+    let mut from = last.map_or_else(Vec::new, |last| [prefix.at(last).as_slice(), &[0]].concat());
+    let mut items = Vec::new();
+    // Manifests that are being deleted are passed over, so that a page may take several looks.
+    loop {
+        let wanted = limit.saturating_add(1).saturating_sub(items.len());
+        let found = view.keys(&prefix, &from, wanted)?;
+        let is_last = found.len() < wanted;
+        if let Some(key) = found.last() {
+            from = [key.as_slice(), &[0]].concat();
+        }
+        for key in found {
+            let digest = keys::last_part(&key);
+            if let Some(manifest) = manifest(view, repository, &digest)? {
+                items.push(NamedManifest { digest, manifest });
+            }
+        }
+        if is_last || items.len() > limit {
+            return Ok(Page::cut(items, limit));
         }
     }
-    Ok(Page {
-        items,
-        has_more: found.has_more,
-    })
 }
 
 /// An upload in progress.

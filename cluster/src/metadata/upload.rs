@@ -158,7 +158,7 @@ pub(super) fn claim<V: View + ?Sized>(
     };
     if row.epoch != claim.epoch_seen {
         // The fresh key is random, so only a retry of the claim that took it knows it.
-        let is_retry = row.epoch == claim.epoch_seen + 1
+        let is_retry = Some(row.epoch) == claim.epoch_seen.checked_add(1)
             && row.owner == claim.owner
             && row.object_key == claim.fresh_key;
         return Ok(if is_retry {

@@ -148,10 +148,7 @@ impl LogStore {
     async fn write_durably(&self, batch: WriteBatch) -> io::Result<()> {
         self.database.write(batch).map_err(database_error)?;
         let (waiter, flushed) = oneshot::channel();
-        self.flushes
-            .send(Flush::Write(waiter))
-            .await
-            .map_err(flusher_is_gone)?;
+        self.flush(Flush::Write(waiter)).await?;
         flushed.await.map_err(flusher_is_gone)?
     }
 
@@ -277,10 +274,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
         // Readable when this returns; the callback is for when it is on disk.
         self.database.write(batch).map_err(database_error)?;
-        self.flushes
-            .send(Flush::Append(callback))
-            .await
-            .map_err(flusher_is_gone)
+        self.flush(Flush::Append(callback)).await
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {

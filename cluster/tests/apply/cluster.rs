@@ -1,0 +1,199 @@
+//! Founding, nodes, the marker, settings and feature levels.
+
+use expect_test::{Expect, expect};
+
+use super::machine::{Machine, check};
+
+fn check_from_nothing(commands: &str, expected: Expect) {
+    expected.assert_eq(&Machine::default().steps(commands));
+}
+
+#[test]
+fn founding_writes_the_settings() {
+    check_from_nothing(
+        "found x 100 1",
+        expect![[r#"
+        done
+        + settings = x incarnation 1 level 1 grace 100
+    "#]],
+    );
+}
+
+#[test]
+fn founding_again_is_a_retry_and_changes_nothing() {
+    check(
+        "settings 7",
+        "found cluster 100 2",
+        expect![[r#"
+        done
+    "#]],
+    );
+}
+
+#[test]
+fn another_cluster_cannot_be_founded_over_this_one() {
+    check(
+        "",
+        "found other 100 1",
+        expect![[r#"
+        refused IDENTITY_MISMATCH
+    "#]],
+    );
+}
+
+#[test]
+fn every_start_of_a_node_is_a_new_boot() {
+    check_from_nothing(
+        "found x 100 1
+         start 7 i
+         start 7 i 3
+         start 8 j",
+        expect![[r#"
+            > found x 100 1
+            done
+            + settings = x incarnation 1 level 1 grace 100
+            > start 7 i
+            started boot 1
+            + members 7 = i host7 boot 1 lowest 0 level-max 1 version 0.1.0
+            > start 7 i 3
+            started boot 2
+            ~ members 7 = i host7 boot 2 lowest 0 level-max 3 version 0.1.0
+            > start 8 j
+            started boot 1
+            + members 8 = j host8 boot 1 lowest 0 level-max 1 version 0.1.0
+        "#]],
+    );
+}
+
+#[test]
+fn a_node_whose_data_were_replaced_cannot_start() {
+    check(
+        "",
+        "start 1 another",
+        expect![[r#"
+        refused IDENTITY_MISMATCH
+    "#]],
+    );
+}
+
+#[test]
+fn a_binary_below_the_feature_level_cannot_start() {
+    check(
+        "start 1 instance1 3
+         start 2 instance2 3
+         level 3",
+        "start 1 instance1 2
+         start 3 instance3 2
+         start 1 instance1 4",
+        expect![[r#"
+            > start 1 instance1 2
+            refused FEATURE_LEVEL
+            > start 3 instance3 2
+            refused FEATURE_LEVEL
+            > start 1 instance1 4
+            started boot 3
+            ~ members 1 = instance1 host1 boot 3 lowest 0 level-max 4 version 0.1.0
+        "#]],
+    );
+}
+
+#[test]
+fn a_removed_node_cannot_start_and_its_requests_are_refused() {
+    let mut machine = Machine::after("");
+    remove_node(&mut machine, 1);
+    let text = machine.steps(
+        "start 1 instance1
+         1.1#1 settings 5",
+    );
+    expect![[r#"
+        > start 1 instance1
+        refused IDENTITY_MISMATCH
+        > 1.1#1 settings 5
+        refused BOOT_STALE
+    "#]]
+    .assert_eq(&text);
+}
+
+fn remove_node(machine: &mut Machine, node: u64) {
+    use roadstead_cluster::metadata::keys;
+    use roadstead_proto::rpc::state::Member;
+    let row = Member {
+        instance: format!("instance{node}"),
+        boot: 1,
+        removed: true,
+        ..Member::default()
+    };
+    machine.put(&keys::member(node), &row);
+}
+
+#[test]
+fn the_marker_is_confirmed_for_this_cluster_and_incarnation_only() {
+    check(
+        "",
+        "marker other 1
+         marker cluster 2
+         marker cluster 1
+         marker cluster 1",
+        expect![[r#"
+            > marker other 1
+            refused IDENTITY_MISMATCH
+            > marker cluster 2
+            refused IDENTITY_MISMATCH
+            > marker cluster 1
+            done
+            ~ settings = cluster incarnation 1 level 1 grace 100 marker
+            > marker cluster 1
+            done
+        "#]],
+    );
+}
+
+#[test]
+fn settings_change_what_is_named_and_nothing_else() {
+    check(
+        "",
+        "settings
+         settings 50",
+        expect![[r#"
+            > settings
+            done
+            > settings 50
+            done
+            ~ settings = cluster incarnation 1 level 1 grace 50
+        "#]],
+    );
+}
+
+#[test]
+fn the_feature_level_rises_only_as_far_as_every_member_can_follow() {
+    check(
+        "start 1 instance1 3
+         start 2 instance2 2",
+        "level 3
+         level 2
+         level 2
+         level 1",
+        expect![[r#"
+            > level 3
+            refused FEATURE_LEVEL
+            > level 2
+            done
+            ~ settings = cluster incarnation 1 level 2 grace 100
+            > level 2
+            done
+            > level 1
+            refused FEATURE_LEVEL
+        "#]],
+    );
+}
+
+#[test]
+fn a_removed_member_does_not_hold_the_feature_level_back() {
+    let mut machine = Machine::after("start 2 instance2 3");
+    remove_node(&mut machine, 1);
+    expect![[r#"
+        done
+        ~ settings = cluster incarnation 1 level 3 grace 100
+    "#]]
+    .assert_eq(&machine.steps("level 3"));
+}

@@ -1,0 +1,166 @@
+//! What can be seen of a state: the things that a client, the collector or an operator asks for.
+//! The state machine's tables and the naive model are both brought into this form and compared.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::{TestCaseError, prop_assert_eq};
+use roadstead_cluster::metadata::keys::{self, Prefix};
+use roadstead_cluster::metadata::view::ViewExt;
+use roadstead_cluster::metadata::{Table, View};
+use roadstead_cluster::read;
+use roadstead_proto::rpc::state::{self, object};
+
+/// Two names: a repository and a tag or digest, or an upload and a digest.
+pub(crate) type Name = (String, String);
+
+/// The life of an object key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Life {
+    Uploading(String),
+    Live(String),
+    Reclaimed { since_ms: u64, checkpoint: Vec<u8> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ManifestFacts {
+    pub(crate) subject: String,
+    pub(crate) unheld_since_ms: Option<u64>,
+    pub(crate) deleting: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BlobFacts {
+    pub(crate) object_key: String,
+    pub(crate) size: u64,
+    pub(crate) damaged: bool,
+}
+
+/// Everything that can be seen.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Facts {
+    pub(crate) now_ms: u64,
+    pub(crate) settings: Option<state::Settings>,
+    /// Boot and highest feature level of each node.
+    pub(crate) nodes: BTreeMap<u64, (u64, u64)>,
+    /// How many manifests, tags and links each repository says it has.
+    pub(crate) repositories: BTreeMap<String, [u64; 3]>,
+    pub(crate) tags: BTreeMap<Name, String>,
+    pub(crate) manifests: BTreeMap<Name, ManifestFacts>,
+    pub(crate) bodies: BTreeMap<String, Vec<u8>>,
+    /// For a repository and a subject, the manifests that a list of referrers shows.
+    pub(crate) referrers: BTreeMap<Name, Vec<String>>,
+    pub(crate) blobs: BTreeMap<String, BlobFacts>,
+    /// The end of a link's hold, while no manifest references it.
+    pub(crate) links: BTreeMap<Name, Option<u64>>,
+    pub(crate) objects: BTreeMap<String, Life>,
+    pub(crate) uploads: BTreeMap<String, state::Upload>,
+}
+
+fn name(key: &[u8]) -> Name {
+    let [first, second] = <[String; 2]>::try_from(keys::parts(key)).expect("two names");
+    (first, second)
+}
+
+fn rows<R: prost::Message + Default>(view: &impl View, table: Table) -> Vec<(Vec<u8>, R)> {
+    let prefix = Prefix::<R>::whole(table);
+    view.rows(&prefix, &[], usize::MAX).expect("rows")
+}
+
+impl Facts {
+    /// Looks at a state.
+    pub(crate) fn of(view: &impl View) -> Self {
+        let mut facts = Self {
+            now_ms: read::now_ms(view).expect("a clock"),
+            settings: read::settings(view).expect("settings"),
+            ..Self::default()
+        };
+        for (key, row) in rows::<state::Member>(view, Table::Members) {
+            let (node, _) = keys::split_number(&key).expect("a node id");
+            facts.nodes.insert(node, (row.boot, row.feature_level_max));
+        }
+        for (key, row) in rows::<state::Repository>(view, Table::Repositories) {
+            let counters = [row.manifests, row.tags, row.links];
+            facts.repositories.insert(keys::last_part(&key), counters);
+        }
+        facts.read_contents(view);
+        facts.read_blobs(view);
+        facts
+    }
+
+    fn read_contents(&mut self, view: &impl View) {
+        for (key, row) in rows::<state::Tag>(view, Table::Tags) {
+            self.tags.insert(name(&key), row.digest);
+        }
+        for (key, row) in rows::<state::Manifest>(view, Table::Manifests) {
+            let manifest = ManifestFacts {
+                subject: row.subject,
+                unheld_since_ms: row.unheld_since_ms,
+                deleting: row.deleting,
+            };
+            self.manifests.insert(name(&key), manifest);
+        }
+        for (key, row) in rows::<state::ManifestBody>(view, Table::ManifestBodies) {
+            self.bodies.insert(keys::last_part(&key), row.body.to_vec());
+        }
+        for (key, _) in rows::<state::Presence>(view, Table::Referrers) {
+            let parts = keys::parts(&key);
+            let (repository, subject) = (&parts[0], &parts[1]);
+            let page = read::referrers(view, repository, subject, None, usize::MAX);
+            let items = page.expect("a page").items;
+            let shown: Vec<String> = items.into_iter().map(|item| item.digest).collect();
+            if !shown.is_empty() {
+                self.referrers
+                    .insert((repository.clone(), subject.clone()), shown);
+            }
+        }
+    }
+
+    fn read_blobs(&mut self, view: &impl View) {
+        for (key, row) in rows::<state::Blob>(view, Table::Blobs) {
+            let blob = BlobFacts {
+                object_key: row.object_key,
+                size: row.size,
+                damaged: row.damaged,
+            };
+            self.blobs.insert(keys::last_part(&key), blob);
+        }
+        for (key, _) in rows::<state::Link>(view, Table::Links) {
+            let (repository, digest) = name(&key);
+            let found = read::blob(view, &repository, &digest).expect("a blob");
+            let hold = found.expect("a linked blob").hold_until_ms;
+            self.links.insert((repository, digest), hold);
+        }
+        for (key, row) in rows::<state::Object>(view, Table::Objects) {
+            let life = match row.state.expect("a state") {
+                object::State::Uploading(upload) => Life::Uploading(upload),
+                object::State::Live(digest) => Life::Live(digest),
+                object::State::Reclaimed(row) => Life::Reclaimed {
+                    since_ms: row.since_ms,
+                    checkpoint: row.checkpoint.to_vec(),
+                },
+            };
+            self.objects.insert(keys::last_part(&key), life);
+        }
+        for (key, row) in rows::<state::Upload>(view, Table::Uploads) {
+            self.uploads.insert(keys::last_part(&key), row);
+        }
+    }
+
+    /// Compares one kind of fact after the other, so that a difference is short to read.
+    pub(crate) fn must_equal(&self, predicted: &Self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.now_ms, predicted.now_ms);
+        prop_assert_eq!(&self.settings, &predicted.settings);
+        prop_assert_eq!(&self.nodes, &predicted.nodes);
+        prop_assert_eq!(&self.repositories, &predicted.repositories);
+        prop_assert_eq!(&self.tags, &predicted.tags);
+        prop_assert_eq!(&self.manifests, &predicted.manifests);
+        prop_assert_eq!(&self.bodies, &predicted.bodies);
+        prop_assert_eq!(&self.referrers, &predicted.referrers);
+        prop_assert_eq!(&self.blobs, &predicted.blobs);
+        prop_assert_eq!(&self.links, &predicted.links);
+        prop_assert_eq!(&self.objects, &predicted.objects);
+        prop_assert_eq!(&self.uploads, &predicted.uploads);
+        prop_assert_eq!(self, predicted);
+        Ok(())
+    }
+}

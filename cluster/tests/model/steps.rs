@@ -1,0 +1,281 @@
+//! Random steps, and the commands that they become in a world as it is at that point. A step says
+//! "the upload's epoch, or one less": so most commands are meaningful and some are stale.
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+
+use crate::universe::Validation;
+
+/// An object key for a command that takes one.
+#[derive(Debug, Clone)]
+pub(crate) enum KeyChoice {
+    Fresh,
+    /// One that is in use or reclaimed.
+    Used(u8),
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) enum Asker {
+    Nobody,
+    /// The next serial of the node, `lag` above the lowest outstanding one.
+    Next {
+        node: u8,
+        lag: u64,
+    },
+    /// An earlier serial of the node's present boot.
+    Earlier {
+        node: u8,
+        back: u64,
+    },
+    /// An earlier boot of the node, or a node that never started.
+    Stale {
+        node: u8,
+        back: u64,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Begin {
+        upload: u8,
+        repository: u8,
+        key: KeyChoice,
+        node: u8,
+    },
+    Checkpoint {
+        upload: u8,
+        epoch: i64,
+        ahead: i64,
+        is_release: bool,
+    },
+    Claim {
+        upload: u8,
+        epoch: i64,
+        key: KeyChoice,
+        node: u8,
+    },
+    Commit {
+        upload: u8,
+        epoch: i64,
+        digest: u8,
+        repository: u8,
+    },
+    Cancel {
+        upload: u8,
+        epoch: i64,
+    },
+    Mount {
+        from: u8,
+        to: u8,
+        digest: u8,
+    },
+    Unlink {
+        repository: u8,
+        digest: u8,
+    },
+    Renew {
+        repository: u8,
+        blobs: Vec<u8>,
+        manifest: u8,
+    },
+    Damage {
+        digest: u8,
+        is_current: bool,
+    },
+    Put {
+        repository: u8,
+        manifest: u8,
+        tags: u8,
+        validation: Validation,
+    },
+    /// A manifest with more tags than one step of its deletion removes.
+    PutMany {
+        repository: u8,
+        manifest: u8,
+        tags: usize,
+    },
+    /// `is_largest`: of the manifests that are there, the one with the most tags.
+    Delete {
+        repository: u8,
+        manifest: u8,
+        is_largest: bool,
+    },
+    /// `is_begun`: a deletion that has begun, if there is one.
+    Continue {
+        repository: u8,
+        manifest: u8,
+        is_begun: bool,
+    },
+    Untag {
+        repository: u8,
+        tag: u8,
+    },
+    Condemn {
+        links: u8,
+    },
+    Forget {
+        keys: Vec<u8>,
+    },
+    Start {
+        node: u8,
+        is_same: bool,
+        level_max: u64,
+    },
+    Level {
+        level: u64,
+    },
+    Settings {
+        grace_ms: Option<u64>,
+    },
+    Found {
+        is_same: bool,
+    },
+    Marker {
+        incarnation: u64,
+    },
+    /// An earlier command, word for word.
+    Repeat {
+        back: usize,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    /// How far cluster time moves, or how far the stamp lies behind.
+    pub(crate) advance_ms: i64,
+    pub(crate) asker: Asker,
+    pub(crate) kind: Kind,
+}
+
+/// Sequences of at most `count` steps.
+pub(crate) fn sequences(count: usize) -> impl Strategy<Value = Vec<Step>> {
+    vec(step(), 1..=count)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kinds = prop_oneof![30 => uploads(), 14 => blobs(), 24 => manifests(), 12 => collection(),
+        4 => cluster(), 6 => repeats()];
+    (advance(), asker(), kinds).prop_map(|(advance_ms, asker, kind)| Step {
+        advance_ms,
+        asker,
+        kind,
+    })
+}
+
+fn advance() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        60 => Just(0),
+        30 => 1..150_i64,
+        6 => 150..500_i64,
+        4 => -300..0_i64,
+        1 => 3_599_900..3_600_100_i64,
+    ]
+}
+
+fn asker() -> impl Strategy<Value = Asker> {
+    let (node, back) = (any::<u8>(), 0..6_u64);
+    prop_oneof![
+        20 => Just(Asker::Nobody),
+        10 => (node, 0..5_u64).prop_map(|(node, lag)| Asker::Next { node, lag }),
+        2 => (node, back.clone()).prop_map(|(node, back)| Asker::Earlier { node, back }),
+        1 => (node, back).prop_map(|(node, back)| Asker::Stale { node, back }),
+    ]
+}
+
+fn key() -> impl Strategy<Value = KeyChoice> {
+    prop_oneof![8 => Just(KeyChoice::Fresh), 1 => any::<u8>().prop_map(KeyChoice::Used)]
+}
+
+/// The present epoch, or one beside it.
+fn epoch() -> impl Strategy<Value = i64> {
+    prop_oneof![12 => Just(0), 1 => Just(-1), 1 => Just(1)]
+}
+
+fn uploads() -> impl Strategy<Value = Kind> {
+    let byte = any::<u8>;
+    let ahead = prop_oneof![2 => Just(-1), 3 => Just(0), 8 => 1..20_i64];
+    let begin = (byte(), byte(), key(), byte());
+    let checkpoint = (byte(), epoch(), ahead, any::<bool>());
+    let claim = (byte(), epoch(), key(), byte());
+    let commit = (byte(), epoch(), byte(), byte());
+    prop_oneof![
+        10 => begin.prop_map(|(upload, repository, key, node)| Kind::Begin {
+            upload, repository, key, node
+        }),
+        9 => checkpoint.prop_map(|(upload, epoch, ahead, is_release)| Kind::Checkpoint {
+            upload, epoch, ahead, is_release
+        }),
+        7 => claim.prop_map(|(upload, epoch, key, node)| Kind::Claim { upload, epoch, key, node }),
+        8 => commit.prop_map(|(upload, epoch, digest, repository)| Kind::Commit {
+            upload, epoch, digest, repository
+        }),
+        1 => (byte(), epoch()).prop_map(|(upload, epoch)| Kind::Cancel { upload, epoch }),
+    ]
+}
+
+fn blobs() -> impl Strategy<Value = Kind> {
+    let byte = any::<u8>;
+    let renew = (byte(), vec(byte(), 0..3), byte());
+    prop_oneof![
+        5 => (byte(), byte(), byte()).prop_map(|(from, to, digest)| Kind::Mount {
+            from, to, digest
+        }),
+        2 => (byte(), byte()).prop_map(|(repository, digest)| Kind::Unlink { repository, digest }),
+        3 => renew.prop_map(|(repository, blobs, manifest)| Kind::Renew {
+            repository, blobs, manifest
+        }),
+        2 => (byte(), any::<bool>()).prop_map(|(digest, is_current)| Kind::Damage {
+            digest, is_current
+        }),
+    ]
+}
+
+fn manifests() -> impl Strategy<Value = Kind> {
+    let byte = any::<u8>;
+    let validation = prop_oneof![
+        2 => Just(Validation::Full),
+        1 => Just(Validation::BlobsOnly),
+        1 => Just(Validation::Off),
+    ];
+    let put = (byte(), byte(), byte(), validation);
+    prop_oneof![
+        40 => put.prop_map(|(repository, manifest, tags, validation)| Kind::Put {
+            repository, manifest, tags, validation
+        }),
+        2 => (byte(), byte(), 250..600_usize).prop_map(|(repository, manifest, tags)| {
+            Kind::PutMany { repository, manifest, tags }
+        }),
+        20 => (byte(), byte(), any::<bool>()).prop_map(|(repository, manifest, is_largest)| {
+            Kind::Delete { repository, manifest, is_largest }
+        }),
+        10 => (byte(), byte(), any::<bool>()).prop_map(|(repository, manifest, is_begun)| {
+            Kind::Continue { repository, manifest, is_begun }
+        }),
+        10 => (byte(), byte()).prop_map(|(repository, tag)| Kind::Untag { repository, tag }),
+    ]
+}
+
+fn collection() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        2 => any::<u8>().prop_map(|links| Kind::Condemn { links }),
+        1 => vec(any::<u8>(), 0..6).prop_map(|keys| Kind::Forget { keys }),
+    ]
+}
+
+fn cluster() -> impl Strategy<Value = Kind> {
+    let grace = prop_oneof![Just(None), Just(Some(100)), Just(Some(30)), Just(Some(0))];
+    prop_oneof![
+        4 => (any::<u8>(), any::<bool>(), 0..4_u64).prop_map(|(node, is_same, level_max)| {
+            Kind::Start { node, is_same, level_max }
+        }),
+        2 => (0..4_u64).prop_map(|level| Kind::Level { level }),
+        2 => grace.prop_map(|grace_ms| Kind::Settings { grace_ms }),
+        1 => any::<bool>().prop_map(|is_same| Kind::Found { is_same }),
+        1 => (0..3_u64).prop_map(|incarnation| Kind::Marker { incarnation }),
+    ]
+}
+
+fn repeats() -> impl Strategy<Value = Kind> {
+    (0..12_usize).prop_map(|back| Kind::Repeat { back })
+}

@@ -1,0 +1,230 @@
+//! `RepositoryActor`: the order of manifest writes in one repository on this node; and
+//! `Repositories`, the handle.
+//!
+//! It exists while a repository is active. Writes of different repositories go on side by side,
+//! and share the log's group commit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::fut::{ActorFutureExt, WrapFuture};
+use actix::{Actor, ActorContext, AsyncContext, AtomicResponse, Context, Handler, Message};
+use roadstead_cluster::Metadata;
+use roadstead_proto::RepositoryName;
+use roadstead_proto::rpc::metadata::command::Action;
+use roadstead_proto::rpc::metadata::response::Outcome;
+use roadstead_proto::rpc::metadata::{self as command, ContinueDeletion, Response};
+use tokio::time::Instant;
+
+use super::Arbiters;
+use super::mailbox::{Mailbox, Undelivered};
+use crate::error::RegistryError;
+use crate::limits::{REPOSITORIES_ACTIVE_MAX, REPOSITORY_IDLE, REPOSITORY_MAILBOX};
+
+/// The actor.
+struct RepositoryActor {
+    metadata: Metadata,
+    used: Instant,
+}
+
+/// Store a manifest and set tags.
+#[derive(Message)]
+#[rtype(result = "Result<Response, RegistryError>")]
+struct PutManifest(command::PutManifest);
+
+/// Delete a manifest and its tags.
+#[derive(Message)]
+#[rtype(result = "Result<Response, RegistryError>")]
+struct DeleteManifest(command::DeleteManifest);
+
+/// Delete a tag.
+#[derive(Message)]
+#[rtype(result = "Result<Response, RegistryError>")]
+struct DeleteTag(command::DeleteTag);
+
+type Answer = AtomicResponse<RepositoryActor, Result<Response, RegistryError>>;
+
+impl RepositoryActor {
+    /// Proposes while later messages wait: what came first happens first.
+    fn write(&self, action: Action) -> Answer {
+        let metadata = self.metadata.clone();
+        let proposed = async move { propose(&metadata, action).await };
+        AtomicResponse::new(Box::pin(proposed.into_actor(self).map(
+            |answer, actor, _context| {
+                actor.used = Instant::now();
+                answer
+            },
+        )))
+    }
+}
+
+async fn propose(metadata: &Metadata, action: Action) -> Result<Response, RegistryError> {
+    metadata
+        .propose(action)
+        .await
+        .map_err(RegistryError::metadata)
+}
+
+/// Goes on with a deletion until it is finished.
+pub async fn finish_deletion(
+    metadata: &Metadata,
+    repository: &str,
+    digest: &str,
+    mut response: Response,
+) -> Result<Response, RegistryError> {
+    while let Some(Outcome::Deletion(deletion)) = &response.outcome {
+        if deletion.is_finished {
+            break;
+        }
+        let (repository, digest) = (repository.to_owned(), digest.to_owned());
+        let step = ContinueDeletion { repository, digest };
+        response = propose(metadata, Action::ContinueDeletion(step)).await?;
+    }
+    Ok(response)
+}
+
+impl Actor for RepositoryActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.set_mailbox_capacity(REPOSITORY_MAILBOX);
+        context.run_interval(REPOSITORY_IDLE / 4, |actor, context| {
+            if actor.used.elapsed() >= REPOSITORY_IDLE {
+                context.stop();
+            }
+        });
+    }
+}
+
+impl Handler<PutManifest> for RepositoryActor {
+    type Result = Answer;
+
+    fn handle(&mut self, PutManifest(put): PutManifest, _context: &mut Context<Self>) -> Answer {
+        self.write(Action::PutManifest(put))
+    }
+}
+
+impl Handler<DeleteTag> for RepositoryActor {
+    type Result = Answer;
+
+    fn handle(&mut self, DeleteTag(delete): DeleteTag, _context: &mut Context<Self>) -> Answer {
+        self.write(Action::DeleteTag(delete))
+    }
+}
+
+impl Handler<DeleteManifest> for RepositoryActor {
+    type Result = Answer;
+
+    fn handle(&mut self, message: DeleteManifest, _context: &mut Context<Self>) -> Answer {
+        let DeleteManifest(delete) = message;
+        let metadata = self.metadata.clone();
+        let deleted = async move {
+            let response = propose(&metadata, Action::DeleteManifest(delete.clone())).await?;
+            finish_deletion(&metadata, &delete.repository, &delete.digest, response).await
+        };
+        AtomicResponse::new(Box::pin(deleted.into_actor(self).map(
+            |answer, actor, _context| {
+                actor.used = Instant::now();
+                answer
+            },
+        )))
+    }
+}
+
+/// The repositories that are written to, whichever actor has them.
+#[derive(Clone)]
+pub struct Repositories {
+    metadata: Metadata,
+    arbiters: Arbiters,
+    active: Arc<Mutex<HashMap<RepositoryName, Mailbox<RepositoryActor>>>>,
+}
+
+impl std::fmt::Debug for Repositories {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repositories").finish_non_exhaustive()
+    }
+}
+
+impl Repositories {
+    /// No repository is active yet.
+    pub fn new(metadata: Metadata, arbiters: Arbiters) -> Self {
+        Self {
+            metadata,
+            arbiters,
+            active: Arc::default(),
+        }
+    }
+
+    /// Stores a manifest and sets tags.
+    pub async fn put_manifest(
+        &self,
+        repository: &RepositoryName,
+        put: command::PutManifest,
+    ) -> Result<Response, RegistryError> {
+        self.mailbox(repository)?
+            .ask(PutManifest(put))
+            .await
+            .map_err(undelivered)?
+    }
+
+    /// Deletes a manifest and the tags that point at it.
+    pub async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        delete: command::DeleteManifest,
+    ) -> Result<Response, RegistryError> {
+        self.mailbox(repository)?
+            .ask(DeleteManifest(delete))
+            .await
+            .map_err(undelivered)?
+    }
+
+    /// Deletes a tag.
+    pub async fn delete_tag(
+        &self,
+        repository: &RepositoryName,
+        delete: command::DeleteTag,
+    ) -> Result<Response, RegistryError> {
+        self.mailbox(repository)?
+            .ask(DeleteTag(delete))
+            .await
+            .map_err(undelivered)?
+    }
+
+    /// The actor of a repository, started if there is none.
+    fn mailbox(&self, name: &RepositoryName) -> Result<Mailbox<RepositoryActor>, RegistryError> {
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mailbox) = active.get(name).filter(|mailbox| mailbox.is_open()) {
+            return Ok(mailbox.clone());
+        }
+        if active.len() >= REPOSITORIES_ACTIVE_MAX {
+            active.retain(|_, mailbox| mailbox.is_open());
+        }
+        if active.len() >= REPOSITORIES_ACTIVE_MAX {
+            return Err(RegistryError::TooMany("repositories"));
+        }
+        let metadata = self.metadata.clone();
+        let address =
+            RepositoryActor::start_in_arbiter(self.arbiters.pick(), |_context| RepositoryActor {
+                metadata,
+                used: Instant::now(),
+            });
+        let mailbox = Mailbox::new(address, REPOSITORY_MAILBOX);
+        active.insert(name.clone(), mailbox.clone());
+        Ok(mailbox)
+    }
+
+    /// How many repositories are active.
+    pub(super) fn count(&self) -> usize {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        active.values().filter(|mailbox| mailbox.is_open()).count()
+    }
+}
+
+fn undelivered(undelivered: Undelivered) -> RegistryError {
+    match undelivered {
+        Undelivered::Full => RegistryError::TooMany("writes to this repository"),
+        // It ended because it was idle, in this very moment.
+        Undelivered::Closed => RegistryError::TooMany("changes of this repository"),
+    }
+}

@@ -1,0 +1,322 @@
+//! `UploadRegistry`: which uploads this node has a session for; and `Uploads`, the handle.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult};
+use roadstead_cluster::read;
+use roadstead_proto::{Algorithm, Digest, RepositoryName, UploadId};
+use tokio::sync::Mutex;
+
+use super::Arbiters;
+use super::mailbox::{Mailbox, Undelivered};
+use super::upload_session::{Append, Cancel, Commit, GetStatus, Release, UploadSession};
+use crate::error::RegistryError;
+use crate::limits::{CLAIM_LOCKS, CLAIM_TRIES, REGISTRY_MAILBOX, UPLOAD_MAILBOX, UPLOADS_OPEN_MAX};
+use crate::upload::{Chunk, Tools, Upload};
+
+/// The actor.
+pub(super) struct UploadRegistry {
+    sessions: HashMap<UploadId, Session>,
+    arbiters: Arbiters,
+}
+
+/// An open session and where it was begun.
+#[derive(Clone)]
+struct Session {
+    repository: RepositoryName,
+    mailbox: Mailbox<UploadSession>,
+}
+
+/// Starts a session for an upload that this node owns.
+#[derive(Message)]
+#[rtype(result = "Result<Session, RegistryError>")]
+struct Open(Upload);
+
+/// Looks a session up.
+#[derive(Message)]
+#[rtype(result = "Option<Session>")]
+struct Find(UploadId);
+
+/// Whether another session may be opened.
+#[derive(Message)]
+#[rtype(result = "bool")]
+struct HasRoom;
+
+/// A session has ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Closed(pub(super) UploadId);
+
+/// All sessions that are open now.
+#[derive(Message)]
+#[rtype(result = "Vec<Session>")]
+struct List;
+
+impl Actor for UploadRegistry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.set_mailbox_capacity(REGISTRY_MAILBOX);
+    }
+}
+
+impl Handler<Open> for UploadRegistry {
+    type Result = MessageResult<Open>;
+
+    fn handle(&mut self, Open(upload): Open, context: &mut Context<Self>) -> Self::Result {
+        if self.sessions.len() >= UPLOADS_OPEN_MAX {
+            return MessageResult(Err(RegistryError::TooMany("uploads")));
+        }
+        let (id, repository, registry) =
+            (upload.id(), upload.repository().clone(), context.address());
+        let address = UploadSession::start_in_arbiter(self.arbiters.pick(), |_context| {
+            UploadSession::new(upload, registry)
+        });
+        let session = Session {
+            repository,
+            mailbox: Mailbox::new(address, UPLOAD_MAILBOX),
+        };
+        self.sessions.insert(id, session.clone());
+        MessageResult(Ok(session))
+    }
+}
+
+impl Handler<Find> for UploadRegistry {
+    type Result = MessageResult<Find>;
+
+    fn handle(&mut self, Find(id): Find, _context: &mut Context<Self>) -> Self::Result {
+        let session = self.sessions.get(&id);
+        MessageResult(session.filter(|session| session.mailbox.is_open()).cloned())
+    }
+}
+
+impl Handler<HasRoom> for UploadRegistry {
+    type Result = MessageResult<HasRoom>;
+
+    fn handle(&mut self, _room: HasRoom, _context: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.sessions.len() < UPLOADS_OPEN_MAX)
+    }
+}
+
+impl Handler<Closed> for UploadRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Closed(id): Closed, _context: &mut Context<Self>) {
+        // A newer session of the same upload may stand here by now.
+        if self
+            .sessions
+            .get(&id)
+            .is_some_and(|session| !session.mailbox.is_open())
+        {
+            self.sessions.remove(&id);
+        }
+    }
+}
+
+impl Handler<List> for UploadRegistry {
+    type Result = MessageResult<List>;
+
+    fn handle(&mut self, _list: List, _context: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.sessions.values().cloned().collect())
+    }
+}
+
+/// The uploads that clients work on, whichever actor has them.
+#[derive(Clone)]
+pub struct Uploads {
+    tools: Tools,
+    registry: Mailbox<UploadRegistry>,
+    // Claims of one upload by two requests at once would only take it from each other.
+    claims: Arc<[Mutex<()>]>,
+}
+
+impl std::fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uploads").finish_non_exhaustive()
+    }
+}
+
+fn registry_error(undelivered: Undelivered) -> RegistryError {
+    match undelivered {
+        Undelivered::Full => RegistryError::TooMany("uploads"),
+        Undelivered::Closed => RegistryError::UploadMoving,
+    }
+}
+
+fn session_error(undelivered: Undelivered) -> RegistryError {
+    match undelivered {
+        Undelivered::Full => RegistryError::TooMany("requests for this upload"),
+        Undelivered::Closed => RegistryError::UploadMoving,
+    }
+}
+
+impl Uploads {
+    /// Starts the registry.
+    pub fn start(tools: Tools, arbiters: Arbiters) -> Self {
+        let own = arbiters.pick().clone();
+        let registry: Addr<UploadRegistry> =
+            UploadRegistry::start_in_arbiter(&own, |_context| UploadRegistry {
+                sessions: HashMap::new(),
+                arbiters,
+            });
+        let claims = (0..CLAIM_LOCKS).map(|_| Mutex::new(())).collect();
+        Self {
+            tools,
+            registry: Mailbox::new(registry, REGISTRY_MAILBOX),
+            claims,
+        }
+    }
+
+    /// end-4: begins an upload.
+    pub async fn begin(
+        &self,
+        repository: &RepositoryName,
+        algorithm: Algorithm,
+    ) -> Result<UploadId, RegistryError> {
+        // Before anything is recorded: an upload without a session would only wait for its expiry.
+        if !self.registry.ask(HasRoom).await.map_err(registry_error)? {
+            return Err(RegistryError::TooMany("uploads"));
+        }
+        let upload = Upload::begin(&self.tools, repository, algorithm).await?;
+        let id = upload.id();
+        self.registry
+            .ask(Open(upload))
+            .await
+            .map_err(registry_error)??;
+        Ok(id)
+    }
+
+    /// end-5: takes in a chunk and returns the acknowledged offset.
+    pub async fn append(
+        &self,
+        repository: &RepositoryName,
+        id: UploadId,
+        chunk: Chunk,
+    ) -> Result<u64, RegistryError> {
+        let session = self.session(repository, id).await?;
+        session
+            .mailbox
+            .ask(Append(chunk))
+            .await
+            .map_err(session_error)?
+    }
+
+    /// end-6: takes in a last chunk and makes the upload a blob.
+    pub async fn commit(
+        &self,
+        repository: &RepositoryName,
+        id: UploadId,
+        digest: &Digest,
+        chunk: Chunk,
+    ) -> Result<(), RegistryError> {
+        let session = match self.session(repository, id).await {
+            Err(RegistryError::UploadUnknown(_)) => {
+                return self.tools.repeat_commit(id, repository, digest).await;
+            }
+            session => session?,
+        };
+        let commit = Commit {
+            digest: digest.clone(),
+            chunk,
+        };
+        session.mailbox.ask(commit).await.map_err(session_error)?
+    }
+
+    /// end-13: the acknowledged offset.
+    pub async fn status(
+        &self,
+        repository: &RepositoryName,
+        id: UploadId,
+    ) -> Result<u64, RegistryError> {
+        let session = self.session(repository, id).await?;
+        session
+            .mailbox
+            .ask(GetStatus)
+            .await
+            .map_err(session_error)?
+    }
+
+    /// end-14: forgets the upload.
+    pub async fn cancel(
+        &self,
+        repository: &RepositoryName,
+        id: UploadId,
+    ) -> Result<(), RegistryError> {
+        let session = self.session(repository, id).await?;
+        session.mailbox.ask(Cancel).await.map_err(session_error)?
+    }
+
+    /// The session of an upload; claims the upload if this node has none.
+    async fn session(
+        &self,
+        repository: &RepositoryName,
+        id: UploadId,
+    ) -> Result<Session, RegistryError> {
+        let unknown = || RegistryError::UploadUnknown(id.to_string());
+        let is_own = |session: &Session| session.repository == *repository;
+        if let Some(session) = self.registry.ask(Find(id)).await.map_err(registry_error)? {
+            return if is_own(&session) {
+                Ok(session)
+            } else {
+                Err(unknown())
+            };
+        }
+        let mut hash = DefaultHasher::new();
+        id.hash(&mut hash);
+        let lock = usize::try_from(hash.finish() % CLAIM_LOCKS as u64).unwrap_or_default();
+        let _claiming = self.claims[lock].lock().await;
+        for _ in 0..CLAIM_TRIES {
+            if let Some(session) = self.registry.ask(Find(id)).await.map_err(registry_error)? {
+                return if is_own(&session) {
+                    Ok(session)
+                } else {
+                    Err(unknown())
+                };
+            }
+            let name = id.to_string();
+            let row = self
+                .tools
+                .metadata
+                .read(|view| read::upload(view, &name))
+                .await;
+            let row = row.map_err(RegistryError::metadata)?.ok_or_else(unknown)?;
+            if row.repository != repository.as_str() {
+                return Err(unknown());
+            }
+            match Upload::claim(&self.tools, id, repository, &row).await {
+                Err(RegistryError::UploadMoving) => {}
+                upload => {
+                    return self
+                        .registry
+                        .ask(Open(upload?))
+                        .await
+                        .map_err(registry_error)?;
+                }
+            }
+        }
+        Err(RegistryError::UploadMoving)
+    }
+
+    /// Lets go of every upload, so that the next life of the node goes on without copying.
+    pub(super) async fn release_all(&self) {
+        let Ok(sessions) = self.registry.ask(List).await else {
+            return;
+        };
+        let releases = sessions.iter().map(|session| session.mailbox.ask(Release));
+        for released in futures::future::join_all(releases).await {
+            if let Ok(Err(error)) = released {
+                tracing::warn!(%error, "an upload was not released; the next request copies it");
+            }
+        }
+    }
+
+    /// How many sessions are open.
+    pub(super) async fn count(&self) -> usize {
+        self.registry
+            .ask(List)
+            .await
+            .map_or(0, |sessions| sessions.len())
+    }
+}

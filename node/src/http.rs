@@ -1,0 +1,18 @@
+//! The HTTP API: requests in, answers out. Nothing outside this module names actix-web.
+//!
+//! `routes` has the table of endpoints, `error` decides every status of a failure.
+
+mod base;
+mod blobs;
+mod body;
+mod debug;
+mod error;
+mod lists;
+mod location;
+mod manifests;
+mod response;
+mod routes;
+mod server;
+mod uploads;
+
+pub use server::{Bound, Server, Shared};

@@ -1,0 +1,114 @@
+//! Bodies of requests: pumped to an upload, read whole, or dropped politely.
+
+use actix_web::web::Payload;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::error::RegistryError;
+use crate::limits::{
+    BODY_IDLE, BODY_PIECES_WAITING, DRAINED_BYTES_MAX, DRAINED_TIME, MANIFEST_BODY_TIME,
+    MANIFEST_BYTES_MAX,
+};
+use crate::upload::{Chunk, Piece};
+
+/// How a body ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It came whole.
+    Whole,
+    /// The client went away, or broke the protocol.
+    Broken,
+    /// Nothing came for too long.
+    Slow,
+    /// Nobody wants the rest.
+    Unwanted,
+}
+
+/// Pumps a body into a chunk while `work` takes it in, and returns what the work came to.
+pub(super) async fn pumped<T, F>(
+    payload: &mut Payload,
+    start: Option<u64>,
+    length: Option<u64>,
+    work: impl FnOnce(Chunk) -> F,
+) -> Result<T, RegistryError>
+where
+    F: Future<Output = Result<T, RegistryError>>,
+{
+    let (sender, body) = mpsc::channel(BODY_PIECES_WAITING);
+    let (end, result) = futures::join!(
+        pump(payload, sender),
+        work(Chunk {
+            start,
+            length,
+            body
+        })
+    );
+    match (end, result) {
+        (End::Slow, Err(RegistryError::BodyBroken)) => Err(RegistryError::BodySlow),
+        (End::Unwanted, result) => {
+            drain(payload).await;
+            result
+        }
+        (_, result) => result,
+    }
+}
+
+async fn pump(payload: &mut Payload, sender: mpsc::Sender<Piece>) -> End {
+    loop {
+        let piece = match timeout(BODY_IDLE, payload.next()).await {
+            Err(_elapsed) => return End::Slow,
+            Ok(Some(Ok(data))) => Piece::Data(data),
+            Ok(Some(Err(error))) => {
+                tracing::debug!(%error, "a body broke off");
+                return End::Broken;
+            }
+            Ok(None) => Piece::End,
+        };
+        let is_end = matches!(piece, Piece::End);
+        if sender.send(piece).await.is_err() {
+            return if is_end { End::Whole } else { End::Unwanted };
+        }
+        if is_end {
+            return End::Whole;
+        }
+    }
+}
+
+/// Reads a manifest's body whole.
+pub(super) async fn read_manifest(payload: &mut Payload) -> Result<Bytes, RegistryError> {
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(data) = payload.next().await {
+            body.extend_from_slice(&data.map_err(|_| RegistryError::BodyBroken)?);
+            if body.len() > MANIFEST_BYTES_MAX {
+                return Err(RegistryError::ManifestTooLarge);
+            }
+        }
+        Ok(body.freeze())
+    };
+    let body = timeout(MANIFEST_BODY_TIME, read)
+        .await
+        .unwrap_or(Err(RegistryError::BodySlow));
+    if matches!(body, Err(RegistryError::ManifestTooLarge)) {
+        drain(payload).await;
+    }
+    body
+}
+
+/// Reads a little of what is left, so that the client gets to see the answer: a connection that
+/// is closed with unread bytes is reset.
+pub(super) async fn drain(payload: &mut Payload) {
+    let drained = async {
+        let mut bytes = 0;
+        while let Some(Ok(data)) = payload.next().await {
+            bytes += data.len();
+            if bytes > DRAINED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // Either way the answer is sent now.
+    let _ = timeout(DRAINED_TIME, drained).await;
+}

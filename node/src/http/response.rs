@@ -1,0 +1,141 @@
+//! Headers that several answers share, and bodies of a known length.
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use roadstead_storage::Error as StorageError;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// The digest of what is answered (end-2, end-3).
+pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// The id of an upload, as Docker's clients know it.
+pub(super) const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+/// The digest of a pushed manifest's subject (end-7).
+pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+/// A tag that was set (end-7b).
+pub(super) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+/// Which filters an answer about referrers has applied (end-12b).
+pub(super) const OCI_FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
+/// The upstream that a pull is meant for, which a proxying client names with `ns`.
+pub(super) const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+/// Which API this is.
+pub(super) const API_VERSION: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("docker-distribution-api-version"),
+    HeaderValue::from_static("registry/2.0"),
+);
+/// The id that the log knows a request by.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What is named by its digest never changes.
+pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// A tag may move at any time.
+pub(super) const NO_CACHE: &str = "no-cache";
+
+/// The `Range` of an upload: the bytes that are there, first and last. An empty one is `0-0` by
+/// Docker's convention, which clients rely on.
+pub(super) fn range_of(offset: u64) -> String {
+    format!("0-{}", offset.saturating_sub(1))
+}
+
+/// The entity tag of a digest.
+pub(super) fn etag_of(digest: &str) -> String {
+    format!("\"{digest}\"")
+}
+
+/// Whether an `If-None-Match` or `If-Range` names the digest.
+pub(super) fn etag_matches(header: Option<&HeaderValue>, digest: &str) -> bool {
+    let Some(text) = header.and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    text.split(',').map(str::trim).any(|tag| {
+        // Weak comparison; Distribution also takes the digest without quotes.
+        let tag = tag.strip_prefix("W/").unwrap_or(tag);
+        tag == "*" || tag.trim_matches('"') == digest
+    })
+}
+
+/// A body of a known length, out of the object store. An error in the middle breaks the
+/// connection: the length was promised.
+pub(super) struct StreamedBlob {
+    length: u64,
+    chunks: BoxStream<'static, Result<Bytes, StorageError>>,
+}
+
+impl StreamedBlob {
+    pub(super) fn new(
+        length: u64,
+        chunks: BoxStream<'static, Result<Bytes, StorageError>>,
+    ) -> Self {
+        Self { length, chunks }
+    }
+}
+
+impl MessageBody for StreamedBlob {
+    type Error = StorageError;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.length)
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, StorageError>>> {
+        let polled = self.chunks.as_mut().poll_next(context);
+        if let Poll::Ready(Some(Err(error))) = &polled {
+            tracing::error!(%error, "a blob broke off in the middle of an answer");
+        }
+        polled
+    }
+}
+
+/// No body, but the length that there would be: for `HEAD`.
+pub(super) struct LengthOnly(pub(super) u64);
+
+impl MessageBody for LengthOnly {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.0)
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Poll::Ready(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_follow_dockers_convention() {
+        assert_eq!(
+            (range_of(0), range_of(1), range_of(10)),
+            ("0-0".into(), "0-0".into(), "0-9".into())
+        );
+    }
+
+    #[test]
+    fn entity_tags_are_compared_weakly() {
+        for (header, expected) in [
+            ("\"sha256:a\"", true),
+            ("sha256:a", true),
+            ("W/\"sha256:a\"", true),
+            ("\"x\", \"sha256:a\"", true),
+            ("*", true),
+            ("\"sha256:b\"", false),
+            ("", false),
+        ] {
+            let value = HeaderValue::from_str(header).unwrap();
+            assert_eq!(etag_matches(Some(&value), "sha256:a"), expected, "{header}");
+        }
+        assert!(!etag_matches(None, "sha256:a"));
+    }
+}

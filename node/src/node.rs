@@ -1,0 +1,366 @@
+//! A node: what it is made of, and the order in which that starts and stops.
+//!
+//! Raft, RocksDB and the storage drivers live on a multi-threaded tokio runtime; actix's workers
+//! and arbiters run beside it, and call over by handles that only send.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actix::Actor;
+use actix_rt::{Arbiter, System};
+use roadstead_cluster::{Metadata, Options};
+use roadstead_storage::{BlobStore, Filesystem, Measured, Memory};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::actor::{Arbiters, Drain, Repositories, Supervisor, Uploads, finish_deletion};
+use crate::config::{Config, DataFolder, Driver, Loaded};
+use crate::founding;
+use crate::health::Health;
+use crate::http::{Bound, Server, Shared};
+use crate::limits::{
+    DELETIONS_RESUMED, FILE_DESCRIPTORS_MIN, LOG_ENTRIES_KEPT, PROPOSAL_TIMEOUT,
+    SNAPSHOT_AFTER_ENTRIES,
+};
+use crate::service::{Policy, Registry};
+use crate::telemetry::metrics::RaftState;
+use crate::telemetry::{AccessLog, Metrics, logs};
+use crate::upload::Tools;
+
+/// Why a node is not running.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The configuration is wrong.
+    Config(String),
+    /// It could not start.
+    Start(String),
+    /// It failed while it ran.
+    Failed(String),
+}
+
+/// Runs a node until it is told to stop, or fails.
+///
+/// # Errors
+/// [`Stopped`], with a sentence for people.
+pub fn run(loaded: Loaded) -> Result<(), Stopped> {
+    let policy = Policy::new(&loaded.config).map_err(Stopped::Config)?;
+    let logs = logs::install(&loaded.config.log).map_err(|error| start_error(&error))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = Builder::new_multi_thread()
+        .thread_name("roadstead")
+        .enable_all()
+        .build()
+        .map_err(|error| start_error(&error))?;
+    let result = System::new().block_on(serve(loaded.config, policy, &runtime));
+    drop(logs);
+    result
+}
+
+fn start_error(error: &dyn std::error::Error) -> Stopped {
+    Stopped::Start(with_causes(error))
+}
+
+/// A sentence with all that led to it, each said once.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let text = source.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = source.source();
+    }
+    message
+}
+
+/// Starts everything from the bottom up, waits, and stops it from the top down.
+async fn serve(config: Config, policy: Policy, runtime: &Runtime) -> Result<(), Stopped> {
+    let mut signals = Signals::listen().map_err(|error| start_error(&error))?;
+    ensure_file_descriptors()?;
+    let bound = bind("http.addr", &config.http.addr)?;
+    let debug = config.http.debug.as_ref();
+    let debug_bound = debug
+        .map(|debug| bind("http.debug.addr", &debug.addr))
+        .transpose()?;
+    let metrics = Arc::new(Metrics::new());
+    let folders = Folders::of(&config)?;
+
+    let opening = open(
+        config.storage.driver.clone(),
+        folders.metadata.clone(),
+        Arc::clone(&metrics),
+    );
+    let opened = runtime
+        .spawn(opening)
+        .await
+        .map_err(|error| start_error(&error))?;
+    let (store, metadata) = opened.map_err(|error| start_error(&error))?;
+    show_raft(&metrics, metadata.clone());
+
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let arbiters = Arbiters::new((0..workers).map(|_| Arbiter::new().handle()).collect());
+    let tools = Tools {
+        metadata: metadata.clone(),
+        store: Arc::clone(&store),
+        metrics: Arc::clone(&metrics),
+    };
+    let uploads = Uploads::start(tools, arbiters.clone());
+    let repositories = Repositories::new(metadata.clone(), arbiters);
+    let supervisor = Supervisor::new(uploads.clone(), repositories.clone()).start();
+    runtime.spawn(resume_deletions(metadata.clone()));
+
+    let health = Health::start(&config.health, Arc::clone(&store), runtime.handle());
+    let registry = Registry::new(metadata.clone(), store, uploads, repositories, policy);
+    let access_log = AccessLog::start(&config.log).map_err(|error| start_error(&error))?;
+    metrics.show_dropped("access", access_log.dropped());
+    let shared = Arc::new(Shared::new(
+        registry,
+        health,
+        metrics,
+        access_log.clone(),
+        &config.http,
+    ));
+    let address = bound.address;
+    let server = Server::start(bound, &config.http, &shared).map_err(|e| start_error(&e))?;
+    let debug_server = match (debug_bound, debug) {
+        (Some(bound), Some(debug)) => {
+            tracing::info!("metrics and health are served on http://{}", bound.address);
+            let started = Server::start_debug(bound, debug, &shared);
+            Some(started.map_err(|error| start_error(&error))?)
+        }
+        _ => None,
+    };
+    announce(address, &folders);
+
+    let result = wait(&mut signals, metadata.failed()).await;
+    shared.drain();
+    let is_graceful = result.is_ok() && !config.http.drain_timeout.is_zero();
+    tokio::select! {
+        () = server.stop(is_graceful) => {}
+        () = signals.interrupted() => tracing::warn!("stopping at once: interrupted"),
+    }
+    // What is left of uploads can be gone on with by the next life of the node.
+    if supervisor.send(Drain).await.is_err() {
+        tracing::error!("the supervisor has ended before it was drained");
+    }
+    if let Some(server) = debug_server {
+        server.stop(false).await;
+    }
+    if let Err(error) = metadata.shutdown().await {
+        tracing::error!(%error, "the metadata did not stop in order");
+    }
+    access_log.flush(std::time::Duration::from_secs(2));
+    tracing::info!("stopped");
+    result
+}
+
+/// Opens the object store and the metadata, and makes sure that they belong together.
+async fn open(
+    driver: Driver,
+    datadir: PathBuf,
+    metrics: Arc<Metrics>,
+) -> Result<(Arc<dyn BlobStore>, Metadata), founding::FoundingError> {
+    let store: Arc<dyn BlobStore> = match driver {
+        Driver::Filesystem { root } => Arc::new(Filesystem::open(root).await?),
+        Driver::InMemory => Arc::new(Memory::new()),
+    };
+    let store: Arc<dyn BlobStore> = Arc::new(Measured::new(store, metrics));
+    if Metadata::is_fresh(&datadir) {
+        founding::check_fresh(store.as_ref()).await?;
+    }
+    let options = Options {
+        datadir,
+        proposal_timeout: PROPOSAL_TIMEOUT,
+        snapshot_after_entries: SNAPSHOT_AFTER_ENTRIES,
+        keep_entries: LOG_ENTRIES_KEPT,
+    };
+    let metadata = Metadata::open(&options).await?;
+    founding::take_part(&metadata, store.as_ref()).await?;
+    Ok((store, metadata))
+}
+
+/// Lets every scrape ask where the node stands.
+fn show_raft(metrics: &Metrics, metadata: Metadata) {
+    metrics.show_raft(move || {
+        let status = metadata.status();
+        Some(RaftState {
+            is_leader: status.is_leader,
+            term: status.term,
+            last_log_index: status.last_log_index,
+            last_applied_index: status.last_applied_index,
+            snapshot_index: status.snapshot_index,
+        })
+    });
+}
+
+/// Goes on with deletions that an earlier life of the node has begun.
+async fn resume_deletions(metadata: Metadata) {
+    use roadstead_cluster::read;
+    use roadstead_proto::rpc::metadata::response::Outcome;
+    use roadstead_proto::rpc::metadata::{Deletion, Response};
+    loop {
+        let found = metadata
+            .read(|view| read::deletions(view, DELETIONS_RESUMED))
+            .await;
+        let found = match found {
+            Ok(found) if found.is_empty() => return,
+            Ok(found) => found,
+            Err(error) => return tracing::error!(%error, "left-over deletions cannot be read"),
+        };
+        for (repository, digest) in found {
+            let begun = Outcome::Deletion(Deletion { is_finished: false });
+            let begun = Response {
+                outcome: Some(begun),
+            };
+            let finished = finish_deletion(&metadata, &repository, &digest, begun).await;
+            if let Err(error) = finished {
+                return tracing::error!(%error, %repository, %digest, "a deletion is left over");
+            }
+        }
+    }
+}
+
+/// Where the node keeps what.
+struct Folders {
+    metadata: PathBuf,
+    data: String,
+    // Removed with the value.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Folders {
+    fn of(config: &Config) -> Result<Self, Stopped> {
+        let data = match &config.storage.driver {
+            Driver::Filesystem { root } => root.display().to_string(),
+            Driver::InMemory => "memory, until the process ends".to_owned(),
+        };
+        let (metadata, temporary) = match &config.cluster.data {
+            DataFolder::At(path) => (path.clone(), None),
+            DataFolder::Temporary => {
+                let folder = tempfile::tempdir().map_err(|error| start_error(&error))?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        Ok(Self {
+            metadata,
+            data,
+            _temporary: temporary,
+        })
+    }
+}
+
+fn bind(key: &str, address: &crate::config::Address) -> Result<Bound, Stopped> {
+    Bound::bind(address).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another process has that port; stop it, or choose",
+            std::io::ErrorKind::PermissionDenied => "this user may not take that port; choose",
+            _ => "choose",
+        };
+        Stopped::Start(format!(
+            "cannot listen on {address}: {error}; {hint} another `{key}`"
+        ))
+    })
+}
+
+/// Raises the soft limit as far as the system allows, and refuses to start with too few.
+fn ensure_file_descriptors() -> Result<(), Stopped> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+        }
+    }
+    // `None` is no limit at all.
+    match getrlimit(Resource::Nofile).current {
+        Some(found) if found < FILE_DESCRIPTORS_MIN => Err(Stopped::Start(format!(
+            "only {found} files may be open at once, but the registry needs at least \
+             {FILE_DESCRIPTORS_MIN}; raise the limit (`ulimit -n 65536`, or `LimitNOFILE` of the \
+             service)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Says where things are, and what to try next.
+fn announce(address: std::net::SocketAddr, folders: &Folders) {
+    let port = address.port();
+    let host = if address.ip().is_unspecified() {
+        format!("localhost:{port}")
+    } else {
+        address.to_string()
+    };
+    tracing::info!(
+        "roadstead {} listens on http://{address}",
+        env!("CARGO_PKG_VERSION")
+    );
+    tracing::info!(
+        "blobs lie in {}, metadata in {}",
+        folders.data,
+        absolute(&folders.metadata)
+    );
+    tracing::info!("try next: docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE");
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
+}
+
+/// The signals that end a node.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self {
+            terminate,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Somebody at the terminal does not want to wait. A service manager may send its signal to
+    /// more than one process of a group, so that a second SIGTERM means nothing new.
+    async fn interrupted(&mut self) {
+        self.interrupt.recv().await;
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits for a signal, or until the metadata fail.
+async fn wait(
+    signals: &mut Signals,
+    failed: impl Future<Output = roadstead_cluster::Error>,
+) -> Result<(), Stopped> {
+    tokio::select! {
+        () = signals.next() => {
+            tracing::info!("stopping: requests in flight are finished first");
+            Ok(())
+        }
+        error = failed => {
+            let message = with_causes(&error);
+            tracing::error!("{message}");
+            Err(Stopped::Failed(message))
+        }
+    }
+}

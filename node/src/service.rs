@@ -1,0 +1,70 @@
+//! Use cases: what the registry does, without HTTP and without actors' addresses.
+//!
+//! `Registry` is what a request handler gets. One file for each kind of thing.
+
+mod blobs;
+mod lists;
+mod manifests;
+mod policy;
+
+use std::sync::Arc;
+
+use roadstead_cluster::Metadata;
+use roadstead_storage::BlobStore;
+
+use crate::error::RegistryError;
+pub use blobs::OpenBlob;
+pub use manifests::{Pushed, StoredManifest};
+pub use policy::Policy;
+
+use crate::actor::{Repositories, Uploads};
+
+/// The registry. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    metadata: Metadata,
+    store: Arc<dyn BlobStore>,
+    uploads: Uploads,
+    repositories: Repositories,
+    policy: Arc<Policy>,
+}
+
+impl Registry {
+    /// Puts the parts together.
+    pub fn new(
+        metadata: Metadata,
+        store: Arc<dyn BlobStore>,
+        uploads: Uploads,
+        repositories: Repositories,
+        policy: Policy,
+    ) -> Self {
+        Self {
+            metadata,
+            store,
+            uploads,
+            repositories,
+            policy: Arc::new(policy),
+        }
+    }
+
+    /// Whether the metadata answer: a leader is there and this node has caught up with it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unavailable`].
+    pub async fn check_metadata(&self) -> Result<(), RegistryError> {
+        self.metadata
+            .read(|_view| Ok(()))
+            .await
+            .map_err(RegistryError::metadata)
+    }
+
+    /// Uploads in progress.
+    pub fn uploads(&self) -> &Uploads {
+        &self.uploads
+    }
+
+    /// What this registry allows.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+}

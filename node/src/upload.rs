@@ -1,0 +1,542 @@
+//! `Upload`: one upload of a blob, as its owner works on it.
+//!
+//! Bytes go to the object store and through the hasher as they come. An offset is *acknowledged*
+//! when a client may be told it: then the bytes before it are durable in the store and the
+//! metadata know where they are. What lies beyond may be lost or dropped.
+//!
+//! Not here: who owns the upload (decided in `apply`), and one request at a time (the actor).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use roadstead_cluster::Metadata;
+use roadstead_proto::digest::Hasher;
+use roadstead_proto::rpc::metadata::command::Action;
+use roadstead_proto::rpc::metadata::refusal::Reason;
+use roadstead_proto::rpc::metadata::response::Outcome;
+use roadstead_proto::rpc::metadata::{
+    BeginUpload, CancelUpload, CheckpointUpload, ClaimUpload, CommitUpload, ReleaseUpload,
+};
+use roadstead_proto::rpc::state;
+use roadstead_proto::{Algorithm, Digest, RepositoryName, UploadId};
+use roadstead_storage::{BlobStore, BlobWriter, Checkpoint, ObjectKey};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::error::{Refused, RegistryError, outcome};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::UploadOpen;
+
+/// A piece of a request's body. A channel that closes without `End` is a body that broke off.
+#[derive(Debug)]
+pub enum Piece {
+    /// The next bytes.
+    Data(Bytes),
+    /// The body is whole.
+    End,
+}
+
+/// The chunk that a request carries.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Where it begins, if the request says so (`Content-Range`).
+    pub start: Option<u64>,
+    /// How long it is, if the request says so.
+    pub length: Option<u64>,
+    /// The bytes.
+    pub body: mpsc::Receiver<Piece>,
+}
+
+/// What an upload works with.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// Where uploads are recorded.
+    pub metadata: Metadata,
+    /// Where bytes go.
+    pub store: Arc<dyn BlobStore>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// An upload that this node owns.
+#[derive(Debug)]
+pub struct Upload {
+    tools: Tools,
+    id: UploadId,
+    repository: RepositoryName,
+    object_key: ObjectKey,
+    epoch: u64,
+    // What is computed as bytes come in.
+    algorithm: Algorithm,
+    // `None` before the first byte.
+    writer: Option<Box<dyn BlobWriter>>,
+    // `None` when a saved state could not be read: the digest is then computed from the object.
+    hasher: Option<Hasher>,
+    // Bytes taken in. Invariant: not before `acknowledged.offset`.
+    offset: u64,
+    acknowledged: Acknowledged,
+    // Counts it as open for as long as it lives.
+    _open: UploadOpen,
+}
+
+/// The last state that a client may have been told of.
+#[derive(Debug, Clone, Default)]
+struct Acknowledged {
+    offset: u64,
+    hash_state: Vec<u8>,
+    checkpoint: Option<Checkpoint>,
+}
+
+/// Whether an upload can go on after an error.
+#[derive(Debug)]
+pub struct Failure {
+    /// What to answer.
+    pub error: RegistryError,
+    /// Whether the value is still good; otherwise it must be dropped, and the next request claims
+    /// the upload at its acknowledged offset.
+    pub is_usable: bool,
+}
+
+impl Failure {
+    fn usable(error: RegistryError) -> Self {
+        Self {
+            error,
+            is_usable: true,
+        }
+    }
+
+    fn broken(error: RegistryError) -> Self {
+        Self {
+            error,
+            is_usable: false,
+        }
+    }
+}
+
+fn refused(id: UploadId, refused: Refused) -> RegistryError {
+    match refused.reason {
+        Reason::UploadUnknown => RegistryError::UploadUnknown(id.to_string()),
+        _ => refused.other(),
+    }
+}
+
+impl Tools {
+    fn owner(&self) -> state::Owner {
+        state::Owner {
+            node: self.metadata.identity().node,
+            boot: self.metadata.boot(),
+        }
+    }
+
+    async fn propose(&self, id: UploadId, action: Action) -> Result<Outcome, RegistryError> {
+        let response = self
+            .metadata
+            .propose(action)
+            .await
+            .map_err(RegistryError::metadata)?;
+        outcome(response).map_err(|refusal| refused(id, refusal))
+    }
+
+    /// end-6 for an upload that is gone: yes, if this very commit happened before.
+    pub async fn repeat_commit(
+        &self,
+        id: UploadId,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let commit = CommitUpload {
+            upload: id.to_string(),
+            epoch: 0,
+            digest: digest.to_string(),
+            size: 0,
+            repository: repository.to_string(),
+        };
+        let response = self.metadata.propose(Action::CommitUpload(commit)).await;
+        match outcome(response.map_err(RegistryError::metadata)?) {
+            Ok(_) => Ok(()),
+            Err(refusal) if refusal.reason == Reason::BlobUnknown => {
+                Err(RegistryError::BlobUnknown(digest.clone()))
+            }
+            Err(refusal) => Err(refused(id, refusal)),
+        }
+    }
+}
+
+impl Upload {
+    /// end-4: records a new upload. Nothing is written to the store yet.
+    pub async fn begin(
+        tools: &Tools,
+        repository: &RepositoryName,
+        algorithm: Algorithm,
+    ) -> Result<Self, RegistryError> {
+        let id = UploadId::new(Uuid::new_v4());
+        let object_key = ObjectKey::for_upload(Uuid::new_v4());
+        let begin = BeginUpload {
+            upload: id.to_string(),
+            repository: repository.to_string(),
+            object_key: object_key.to_string(),
+            algorithm: algorithm.name().to_owned(),
+            owner: Some(tools.owner()),
+        };
+        tools.propose(id, Action::BeginUpload(begin)).await?;
+        let hasher = Hasher::new(algorithm);
+        Ok(Self {
+            tools: tools.clone(),
+            id,
+            repository: repository.clone(),
+            object_key,
+            epoch: 1,
+            algorithm,
+            writer: None,
+            acknowledged: Acknowledged {
+                hash_state: hasher.save(),
+                ..Acknowledged::default()
+            },
+            hasher: Some(hasher),
+            offset: 0,
+            _open: tools.metrics.upload_opened(),
+        })
+    }
+
+    /// Takes an upload that this node has no session for, at its acknowledged offset.
+    pub async fn claim(
+        tools: &Tools,
+        id: UploadId,
+        repository: &RepositoryName,
+        row: &state::Upload,
+    ) -> Result<Self, RegistryError> {
+        let claim = claim_of(tools, id, row.epoch);
+        let row = claimed_row(tools.propose(id, Action::ClaimUpload(claim)).await?)?;
+        let object_key = parse_key(&row.object_key)?;
+        let checkpoint = decode_checkpoint(&row)?;
+        let writer = match &checkpoint {
+            None => None,
+            Some(checkpoint) if row.former_key.is_empty() => {
+                Some(tools.store.resume(&object_key, checkpoint).await)
+            }
+            Some(checkpoint) => {
+                let former = parse_key(&row.former_key)?;
+                Some(
+                    tools
+                        .store
+                        .take_over(&former, checkpoint, &object_key)
+                        .await,
+                )
+            }
+        };
+        let algorithm = row.algorithm.parse().unwrap_or_default();
+        let hasher = if row.offset == 0 {
+            Some(Hasher::new(algorithm))
+        } else {
+            Hasher::restore(&row.hash_state)
+        };
+        Ok(Self {
+            tools: tools.clone(),
+            id,
+            repository: repository.clone(),
+            object_key,
+            epoch: row.epoch,
+            algorithm,
+            writer: writer.transpose().map_err(RegistryError::store)?,
+            hasher,
+            offset: row.offset,
+            acknowledged: Acknowledged {
+                offset: row.offset,
+                hash_state: row.hash_state.to_vec(),
+                checkpoint,
+            },
+            _open: tools.metrics.upload_opened(),
+        })
+    }
+
+    /// The id.
+    pub fn id(&self) -> UploadId {
+        self.id
+    }
+
+    /// The repository that it was begun in.
+    pub fn repository(&self) -> &RepositoryName {
+        &self.repository
+    }
+
+    /// Takes in the bytes of a chunk. A body that breaks off leaves those that came.
+    pub async fn append(&mut self, chunk: Chunk) -> Result<(), Failure> {
+        let Chunk {
+            start,
+            length,
+            mut body,
+        } = chunk;
+        self.seek(start).await?;
+        let begin = self.offset;
+        loop {
+            match body.recv().await {
+                Some(Piece::Data(data)) => self.write(data).await?,
+                Some(Piece::End) => break,
+                None => return Err(Failure::usable(RegistryError::BodyBroken)),
+            }
+        }
+        let actual = self.offset - begin;
+        match length {
+            Some(expected) if expected != actual => {
+                self.rewind().await?;
+                Err(Failure::usable(RegistryError::SizeMismatch {
+                    expected,
+                    actual,
+                }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes to where the chunk begins: here, or back at what was acknowledged.
+    async fn seek(&mut self, start: Option<u64>) -> Result<(), Failure> {
+        let acknowledged = self.acknowledged.offset;
+        match start.unwrap_or(acknowledged) {
+            start if start == self.offset => Ok(()),
+            start if start == acknowledged => self.rewind().await,
+            found => {
+                let offset = acknowledged;
+                Err(Failure::usable(RegistryError::RangeOutOfOrder {
+                    found,
+                    offset,
+                }))
+            }
+        }
+    }
+
+    /// Drops what was not acknowledged.
+    async fn rewind(&mut self) -> Result<(), Failure> {
+        let Some(checkpoint) = &self.acknowledged.checkpoint else {
+            return self.start_over().await;
+        };
+        drop(self.writer.take());
+        let resumed = self.tools.store.resume(&self.object_key, checkpoint).await;
+        self.writer = Some(resumed.map_err(|error| Failure::broken(RegistryError::store(error)))?);
+        self.hasher = Hasher::restore(&self.acknowledged.hash_state);
+        self.offset = self.acknowledged.offset;
+        Ok(())
+    }
+
+    /// Begins anew under a fresh key: nothing was acknowledged, and a key is never written twice.
+    async fn start_over(&mut self) -> Result<(), Failure> {
+        drop(self.writer.take());
+        let claim = claim_of(&self.tools, self.id, self.epoch);
+        let claimed = self
+            .tools
+            .propose(self.id, Action::ClaimUpload(claim))
+            .await;
+        let row = claimed_row(claimed.map_err(Failure::broken)?).map_err(Failure::broken)?;
+        self.object_key = parse_key(&row.object_key).map_err(Failure::broken)?;
+        self.epoch = row.epoch;
+        self.hasher = Some(Hasher::new(self.algorithm));
+        self.offset = 0;
+        Ok(())
+    }
+
+    async fn write(&mut self, data: Bytes) -> Result<(), Failure> {
+        let broken = |error| Failure::broken(RegistryError::store(error));
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => {
+                let created = self.tools.store.create(&self.object_key).await;
+                self.writer.insert(created.map_err(broken)?)
+            }
+        };
+        let length = data.len() as u64;
+        // The driver writes behind: the bytes are hashed while it does.
+        writer.write(data.clone()).await.map_err(broken)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&data);
+        }
+        self.offset += length;
+        self.tools.metrics.upload_bytes_received(length);
+        Ok(())
+    }
+
+    /// Makes everything taken in durable and known, and returns the offset to tell.
+    pub async fn acknowledge(&mut self) -> Result<u64, Failure> {
+        if self.offset == self.acknowledged.offset {
+            return Ok(self.offset);
+        }
+        let Some(writer) = &mut self.writer else {
+            return Err(Failure::broken(RegistryError::internal(
+                "bytes without a writer",
+            )));
+        };
+        let broken = |error| Failure::broken(RegistryError::store(error));
+        let checkpoint = writer.checkpoint().await.map_err(broken)?;
+        let hash_state = self.hasher.as_ref().map(Hasher::save).unwrap_or_default();
+        let at = CheckpointUpload {
+            upload: self.id.to_string(),
+            epoch: self.epoch,
+            offset: self.offset,
+            hash_state: hash_state.clone().into(),
+            checkpoint: checkpoint.encode().into(),
+        };
+        let proposed = self
+            .tools
+            .propose(self.id, Action::CheckpointUpload(at))
+            .await;
+        proposed.map_err(Failure::broken)?;
+        writer.checkpoint_applied().await.map_err(broken)?;
+        self.acknowledged = Acknowledged {
+            offset: self.offset,
+            hash_state,
+            checkpoint: Some(checkpoint),
+        };
+        Ok(self.offset)
+    }
+
+    /// The digest will be of this algorithm: as long as nothing came in, hash with that one.
+    pub fn expect(&mut self, algorithm: Algorithm) {
+        if self.offset == 0 {
+            self.algorithm = algorithm;
+            self.hasher = Some(Hasher::new(algorithm));
+        }
+    }
+
+    /// end-6: the object is whole; if it has the digest, it becomes a blob of the repository.
+    pub async fn commit(mut self, digest: &Digest) -> Result<(), RegistryError> {
+        if let Some(hasher) = self
+            .hasher
+            .take()
+            .filter(|h| h.algorithm() == digest.algorithm())
+        {
+            let actual = hasher.finish();
+            if actual != *digest {
+                return self.refuse_content(digest, actual).await;
+            }
+            self.finish().await?;
+        } else {
+            self.finish().await?;
+            let actual = self.read_back(digest.algorithm()).await?;
+            if actual != *digest {
+                return self.refuse_content(digest, actual).await;
+            }
+        }
+        let commit = CommitUpload {
+            upload: self.id.to_string(),
+            epoch: self.epoch,
+            digest: digest.to_string(),
+            size: self.offset,
+            repository: self.repository.to_string(),
+        };
+        self.tools
+            .propose(self.id, Action::CommitUpload(commit))
+            .await
+            .map(drop)
+    }
+
+    async fn refuse_content(self, expected: &Digest, actual: Digest) -> Result<(), RegistryError> {
+        let expected = expected.clone();
+        self.cancel().await?;
+        Err(RegistryError::DigestMismatch { expected, actual })
+    }
+
+    async fn finish(&mut self) -> Result<(), RegistryError> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            // An empty blob is a blob.
+            None => self
+                .tools
+                .store
+                .create(&self.object_key)
+                .await
+                .map_err(RegistryError::store)?,
+        };
+        let size = writer.finish().await.map_err(RegistryError::store)?;
+        if size == self.offset {
+            Ok(())
+        } else {
+            let (id, offset) = (self.id, self.offset);
+            Err(RegistryError::internal(format!(
+                "upload {id} has {size} bytes, not {offset}"
+            )))
+        }
+    }
+
+    /// Computes the digest of the finished object.
+    async fn read_back(&self, algorithm: Algorithm) -> Result<Digest, RegistryError> {
+        let reader = self.tools.store.read(&self.object_key, None).await;
+        let mut chunks = reader.map_err(RegistryError::store)?.into_chunks();
+        let mut hasher = Hasher::new(algorithm);
+        while let Some(chunk) = chunks.next().await {
+            hasher.update(&chunk.map_err(RegistryError::store)?);
+        }
+        Ok(hasher.finish())
+    }
+
+    /// end-14: forgets the upload; its bytes are reclaimed.
+    pub async fn cancel(self) -> Result<(), RegistryError> {
+        let cancel = CancelUpload {
+            upload: self.id.to_string(),
+            epoch: self.epoch,
+        };
+        self.tools
+            .propose(self.id, Action::CancelUpload(cancel))
+            .await
+            .map(drop)
+    }
+
+    /// Lets go at what was acknowledged, so that the next owner goes on without copying.
+    pub async fn release(mut self) -> Result<(), RegistryError> {
+        if self.acknowledged.checkpoint.is_none() {
+            // There is nothing durable to hand over.
+            return Ok(());
+        }
+        if let Some(mut writer) = self.writer.take() {
+            // After this nothing of the writer is under way any more.
+            writer.checkpoint().await.map_err(RegistryError::store)?;
+        }
+        let release = ReleaseUpload {
+            upload: self.id.to_string(),
+            epoch: self.epoch,
+            offset: self.acknowledged.offset,
+            hash_state: self.acknowledged.hash_state.into(),
+            checkpoint: self
+                .acknowledged
+                .checkpoint
+                .map(|at| at.encode())
+                .unwrap_or_default()
+                .into(),
+        };
+        self.tools
+            .propose(self.id, Action::ReleaseUpload(release))
+            .await
+            .map(drop)
+    }
+}
+
+fn claim_of(tools: &Tools, id: UploadId, epoch_seen: u64) -> ClaimUpload {
+    ClaimUpload {
+        upload: id.to_string(),
+        epoch_seen,
+        owner: Some(tools.owner()),
+        fresh_key: ObjectKey::for_upload(Uuid::new_v4()).to_string(),
+    }
+}
+
+fn claimed_row(outcome: Outcome) -> Result<state::Upload, RegistryError> {
+    match outcome {
+        Outcome::Claimed(claimed) => Ok(claimed.upload.unwrap_or_default()),
+        _ => Err(RegistryError::internal(
+            "a claim was answered with something else",
+        )),
+    }
+}
+
+fn parse_key(text: &str) -> Result<ObjectKey, RegistryError> {
+    text.parse()
+        .map_err(|error: roadstead_storage::Error| RegistryError::Internal(error.into()))
+}
+
+fn decode_checkpoint(row: &state::Upload) -> Result<Option<Checkpoint>, RegistryError> {
+    if row.checkpoint.is_empty() {
+        return Ok(None);
+    }
+    let decoded = Checkpoint::decode(&row.checkpoint);
+    decoded
+        .map(Some)
+        .map_err(|error| RegistryError::Internal(error.into()))
+}

@@ -1,0 +1,409 @@
+//! `Registry`: the real binary as a process of its own, in a folder and on a port of its own.
+//!
+//! Invariant: what was started is ended: by `stop`, by `kill`, or when the value goes.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::folder::{self, Objects};
+use crate::wait::{self, LONG};
+use crate::{Client, Repository, Setup};
+
+/// Below the ports that the kernel gives to outgoing connections, so that none of those takes
+/// the port between the look at it and the registry's own bind.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// The user who owns nothing.
+const NOBODY: u32 = 65_534;
+
+/// Most lines of a log that a failure shows.
+const SHOWN_LINES: usize = 80;
+
+/// A registry with its folder and ports, running or not.
+#[derive(Debug)]
+pub struct Registry {
+    setup: Setup,
+    folder: TempDir,
+    port: u16,
+    debug_port: u16,
+    process: Option<Child>,
+    // Counts the processes, each of which has log files of its own.
+    run: u32,
+}
+
+/// A process that ended by itself when it was to start.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to its standard output.
+    pub stdout: String,
+    /// What it wrote to its standard error.
+    pub stderr: String,
+}
+
+/// The binary that was built beside the tests.
+///
+/// # Panics
+/// When it is not there.
+pub fn binary() -> PathBuf {
+    // <target>/<profile>/deps/<this test> -> <target>/<profile>/roadstead
+    let test = std::env::current_exe().expect("the path of this test is known");
+    let profile = test.parent().and_then(Path::parent);
+    let binary = profile
+        .expect("tests lie two folders deep")
+        .join("roadstead");
+    assert!(
+        binary.is_file(),
+        "there is no registry to test at {}; build it first: `make build`, or `cargo build \
+         --release --workspace --all-features`",
+        binary.display()
+    );
+    binary
+}
+
+/// A command on the binary without the settings of whoever runs the tests.
+pub fn command() -> Command {
+    clean(Command::new(binary()))
+}
+
+fn clean(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("REGISTRY_") {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A port of the loopback address that nobody listens on, and that this process gives out once.
+pub fn free_port() -> u16 {
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
+        let spread = std::process::id().wrapping_mul(7919) % u32::from(PORTS.end - PORTS.start);
+        AtomicU16::new(u16::try_from(spread).unwrap_or_default())
+    });
+    for _ in PORTS {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
+        let port = PORTS.start + offset;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port of 127.0.0.1 between {PORTS:?} is free");
+}
+
+impl Registry {
+    /// Starts a registry with an empty folder and waits until it is ready.
+    #[track_caller]
+    pub fn start(setup: Setup) -> Self {
+        let mut registry = Self::prepare(setup);
+        registry.run();
+        registry
+    }
+
+    /// A registry with an empty folder that is not running yet.
+    pub fn prepare(setup: Setup) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("roadstead-test-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .expect("a temporary folder can be made");
+        let registry = Self {
+            setup,
+            folder,
+            port: free_port(),
+            debug_port: free_port(),
+            process: None,
+            run: 0,
+        };
+        if let Some(text) = registry.setup.file() {
+            registry.write_config(&registry.fill_in(&text));
+        }
+        registry
+    }
+
+    /// Writes the configuration file anew.
+    pub fn write_config(&self, text: &str) {
+        fs::write(self.config(), text).expect("the configuration can be written");
+    }
+
+    /// The configuration file, which need not be there.
+    pub fn config(&self) -> PathBuf {
+        self.folder().join("config.yml")
+    }
+
+    fn fill_in(&self, text: &str) -> String {
+        text.replace("{folder}", &self.folder().display().to_string())
+            .replace("{port}", &self.port.to_string())
+            .replace("{debug}", &self.debug_port.to_string())
+    }
+
+    /// Starts the process and waits until it is ready.
+    #[track_caller]
+    pub fn run(&mut self) {
+        self.spawn();
+        let client = self.client();
+        let is_ready = || match self.try_wait() {
+            Some(status) => panic!("ended at start with {status}\n{}", self.logs()),
+            None => client.is_ready().then_some(()),
+        };
+        if wait::poll(LONG, is_ready).is_none() {
+            panic!("not ready after {LONG:?}\n{}", self.logs());
+        }
+    }
+
+    /// Starts the process, which must end by itself.
+    #[track_caller]
+    pub fn run_to_end(&mut self) -> Ended {
+        self.spawn();
+        let status = self.wait();
+        self.process = None;
+        Ended {
+            status,
+            stdout: self.stdout(),
+            stderr: self.stderr(),
+        }
+    }
+
+    /// Starts the process and waits for nothing.
+    pub fn spawn(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        self.run += 1;
+        let log = |name| File::create(self.log(name)).expect("a log file can be made");
+        let mut command = self.command();
+        command.stdout(log("stdout")).stderr(log("stderr"));
+        self.process = Some(command.spawn().expect("the registry can be started"));
+    }
+
+    fn command(&self) -> Command {
+        let is_root = rustix::process::geteuid().is_root();
+        let program = if self.setup.is_unprivileged() && is_root {
+            self.copy_binary().expect("the binary can be copied")
+        } else {
+            binary()
+        };
+        let mut command = match self.setup.descriptors_max() {
+            None => Command::new(program),
+            Some(max) => {
+                let mut shell = Command::new("/bin/sh");
+                shell
+                    .arg("-c")
+                    .arg(format!("ulimit -n {max} && exec \"$0\" \"$@\""));
+                shell.arg(program);
+                shell
+            }
+        };
+        if self.setup.is_unprivileged() && is_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let mut command = clean(command);
+        command.current_dir(self.folder()).arg("serve");
+        if self.config().exists() {
+            command.arg(self.config());
+        }
+        for (name, value) in self.setup.environment() {
+            command.env(name, self.fill_in(value));
+        }
+        command
+    }
+
+    /// Somebody else may not be allowed to go where the binary lies.
+    fn copy_binary(&self) -> io::Result<PathBuf> {
+        let copy = self.folder().join("roadstead");
+        if !copy.exists() && fs::hard_link(binary(), &copy).is_err() {
+            fs::copy(binary(), &copy)?;
+        }
+        Ok(copy)
+    }
+
+    /// Asks the process to end, and waits until it has.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let status = self.wait();
+        self.process = None;
+        status
+    }
+
+    /// Ends the process at once, as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended by itself.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Stops the process in order and starts it again on the same data.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        let status = self.stop();
+        assert!(status.success(), "ended with {status}\n{}", self.logs());
+        self.run();
+    }
+
+    /// Sends a signal to the process.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("it runs");
+        kill_process(Pid::from_child(process), signal).expect("a child can be signalled");
+    }
+
+    /// Waits until the process has ended.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        match wait::poll(LONG * 2, || self.try_wait()) {
+            Some(status) => status,
+            None => panic!("it goes on running\n{}", self.logs()),
+        }
+    }
+
+    /// How the process ended, if it has.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        let process = self.process.as_mut().expect("it was started");
+        process.try_wait().expect("a child can be waited for")
+    }
+
+    /// The folder of this registry alone. It is also the process's working folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The root of the store, as the setups with a file have it.
+    pub fn data(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+
+    /// The folder of the metadata, as the setups with a file have it.
+    pub fn metadata(&self) -> PathBuf {
+        self.data().join("roadstead").join("metadata")
+    }
+
+    /// How many objects lie in the store.
+    pub fn objects(&self) -> Objects {
+        folder::objects(&self.data())
+    }
+
+    /// Waits until the store holds exactly these objects and no unfinished write.
+    #[track_caller]
+    pub fn holds_objects(&self, finished: usize) {
+        let expected = Objects {
+            finished,
+            partial: 0,
+        };
+        let limit = std::time::Duration::from_secs(10);
+        let found = wait::poll(limit, || (self.objects() == expected).then_some(()));
+        let actual = self.objects();
+        assert!(
+            found.is_some(),
+            "expected {expected:?} in the store, not {actual:?}"
+        );
+    }
+
+    /// Where it serves, as `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where it serves operators, if its setup says so.
+    pub fn debug_address(&self) -> String {
+        format!("127.0.0.1:{}", self.debug_port)
+    }
+
+    /// A client of this registry.
+    pub fn client(&self) -> Client {
+        Client::new(&self.address())
+    }
+
+    /// A client of one of its repositories.
+    pub fn repository(&self, name: &str) -> Repository {
+        self.client().repository(name)
+    }
+
+    /// Panics unless a blob can be pushed and pulled.
+    #[track_caller]
+    pub fn serves(&self) {
+        let repository = self.repository("still/serving");
+        let content = crate::fixture::random(u64::from(self.port), 1000);
+        let digest = repository.push_blob(&content);
+        let answer = repository.get_blob(&digest).expect(200);
+        assert_eq!(answer.body, content);
+        repository.delete_blob(&digest).expect(202);
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder().join(format!("{name}.{}", self.run))
+    }
+
+    /// What the last process has written to its standard output.
+    pub fn stdout(&self) -> String {
+        read_log(&self.log("stdout"))
+    }
+
+    /// What the last process has written to its standard error.
+    pub fn stderr(&self) -> String {
+        read_log(&self.log("stderr"))
+    }
+
+    /// The end of what the last process has written, for a failure to show.
+    pub fn logs(&self) -> String {
+        let tail = |name: &str, text: &str| {
+            let lines: Vec<_> = text.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+            format!("--- {name}\n{}\n", shown.join("\n"))
+        };
+        tail("stdout", &self.stdout()) + &tail("stderr", &self.stderr())
+    }
+
+    #[expect(
+        clippy::print_stderr,
+        reason = "the test harness shows it with the failure"
+    )]
+    pub(crate) fn show_if_failing(&self) {
+        if std::thread::panicking() {
+            eprintln!("the registry at {}:\n{}", self.address(), self.logs());
+        }
+    }
+}
+
+fn read_log(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.kill();
+        self.show_if_failing();
+    }
+}
+
+impl Ended {
+    /// Panics unless it failed with a status of its own, and said all of this.
+    #[track_caller]
+    pub fn failed_saying(&self, words: &[&str]) {
+        let Self {
+            status,
+            stdout,
+            stderr,
+        } = self;
+        let what = format!("{status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        assert!(!status.success(), "it succeeded: {what}");
+        assert_eq!(status.signal(), None, "it crashed: {what}");
+        assert!(!stderr.contains("panicked at"), "it panicked: {what}");
+        for word in words {
+            assert!(stderr.contains(word), "does not say {word:?}: {what}");
+        }
+    }
+}

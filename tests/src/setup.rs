@@ -1,0 +1,127 @@
+//! `Setup`: how a registry is configured: by a file with sections, or by the environment alone.
+//!
+//! In every text `{folder}` stands for the registry's own folder, `{port}` for the port that it
+//! serves on and `{debug}` for its second port.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// A configuration in the making.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    // `None`: no file, the environment is all there is.
+    sections: Option<BTreeMap<&'static str, Vec<String>>>,
+    environment: Vec<(String, String)>,
+    descriptors_max: Option<u32>,
+    is_unprivileged: bool,
+}
+
+impl Default for Setup {
+    /// A file with deletes enabled, which most tests want.
+    fn default() -> Self {
+        Self::plain().with("storage", "delete:\n  enabled: true")
+    }
+}
+
+impl Setup {
+    /// A file that says no more than where to store and where to listen.
+    pub fn plain() -> Self {
+        Self::empty()
+            .with("storage", "filesystem:\n  rootdirectory: {folder}/data")
+            .with("http", "addr: 127.0.0.1:{port}")
+    }
+
+    /// A file with nothing in it but the version.
+    pub fn empty() -> Self {
+        Self {
+            sections: Some(BTreeMap::new()),
+            environment: Vec::new(),
+            descriptors_max: None,
+            is_unprivileged: false,
+        }
+    }
+
+    /// No file. The port is given, because every test needs its own.
+    pub fn without_file() -> Self {
+        Self {
+            sections: None,
+            ..Self::empty()
+        }
+        .variable("REGISTRY_HTTP_ADDR", "127.0.0.1:{port}")
+    }
+
+    /// Adds lines to a section of the file.
+    pub fn with(mut self, section: &'static str, lines: &str) -> Self {
+        let sections = self.sections.get_or_insert_default();
+        let lines = lines.lines().map(str::to_owned);
+        sections.entry(section).or_default().extend(lines);
+        self
+    }
+
+    /// Serves operators on a second port.
+    pub fn with_debug(self) -> Self {
+        let lines = "debug:\n  addr: 127.0.0.1:{debug}\n  prometheus:\n    enabled: true";
+        self.with("http", lines)
+    }
+
+    /// Sets an environment variable.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets the process have no more file descriptors than this.
+    pub fn descriptors(mut self, max: u32) -> Self {
+        self.descriptors_max = Some(max);
+        self
+    }
+
+    /// Runs the process as a user who may not write what others own.
+    pub fn unprivileged(mut self) -> Self {
+        self.is_unprivileged = true;
+        self
+    }
+
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    pub(crate) fn descriptors_max(&self) -> Option<u32> {
+        self.descriptors_max
+    }
+
+    pub(crate) fn is_unprivileged(&self) -> bool {
+        self.is_unprivileged
+    }
+
+    /// The text of the file, if there is to be one.
+    pub(crate) fn file(&self) -> Option<String> {
+        let mut text = String::from("version: 0.1\n");
+        for (section, lines) in self.sections.as_ref()? {
+            let _ = writeln!(text, "{section}:");
+            for line in lines {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_grow_and_are_written_once() {
+        let setup = Setup::empty()
+            .with("http", "addr: a\nprefix: b")
+            .with("http", "headers:\n  X: [y]");
+        let expected = "version: 0.1\nhttp:\n  addr: a\n  prefix: b\n  headers:\n    X: [y]\n";
+        assert_eq!(setup.file().as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn without_a_file_there_is_no_text() {
+        assert_eq!(Setup::without_file().file(), None);
+    }
+}
