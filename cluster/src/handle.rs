@@ -4,8 +4,8 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -30,6 +30,10 @@ use crate::store::state::StateStore;
 /// Largest command, encoded: a manifest of 4 MiB with its tags and annotations, which stand in it
 /// twice.
 const COMMAND_BYTES_MAX: usize = 12 << 20;
+
+/// How long Raft's tasks may take to let go of the databases, and how often that is looked at.
+const CLOSE_TIME: Duration = Duration::from_secs(10);
+const CLOSE_LOOK: Duration = Duration::from_millis(2);
 
 /// How long a proposal that found no leader waits before it tries again.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
@@ -69,6 +73,7 @@ pub struct Status {
 pub struct Metadata {
     raft: Raft<TypeConfig, StateMachine>,
     state: StateStore,
+    log_is_open: Weak<dyn Send + Sync>,
     shared: Arc<Shared>,
 }
 
@@ -106,6 +111,7 @@ impl Metadata {
         let machine =
             StateMachine::open(&folder).map_err(|error| corrupt(folder, error.to_string()))?;
         let state = machine.state();
+        let log_is_open = log.watch();
         let is_fresh = log
             .is_fresh()
             .map_err(|error| OpenError::Raft(error.into()))?;
@@ -124,6 +130,7 @@ impl Metadata {
         let metadata = Self {
             raft,
             state,
+            log_is_open,
             shared: Arc::new(shared),
         };
         metadata.start(is_fresh).await?;
@@ -345,6 +352,26 @@ impl Metadata {
                 }
             }
         }
+    }
+
+    /// Stops Raft and waits until the databases are closed, so that the folder can be opened again
+    /// by this process. Every other clone must be gone.
+    ///
+    /// # Errors
+    /// As [`Self::shutdown`], and [`Error::TimedOut`] when something still holds them open.
+    pub async fn close(self) -> Result<(), Error> {
+        self.shutdown().await?;
+        let is_open = self.state.watch();
+        let log = self.log_is_open.clone();
+        drop(self);
+        let deadline = Instant::now() + CLOSE_TIME;
+        while is_open() || log.strong_count() > 0 {
+            if Instant::now() >= deadline {
+                return Err(Error::TimedOut(CLOSE_TIME));
+            }
+            sleep(CLOSE_LOOK).await;
+        }
+        Ok(())
     }
 
     /// Stops Raft. What was acknowledged is on disk.

@@ -18,8 +18,11 @@ use std::fmt::Debug;
 
 use prost::Message;
 
+/// Twenty-four bytes a line.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let line = |bytes: &[u8]| -> String { bytes.iter().map(|it| format!("{it:02x}")).collect() };
+    let lines: Vec<_> = bytes.chunks(24).map(line).collect();
+    lines.join("\n    ")
 }
 
 /// The bytes of a message, which must come back as the same message.

@@ -156,8 +156,8 @@ fn copy(state: &Memory) -> Memory {
     copied
 }
 
-/// What the random commands reach without a request's serial in play, from one fixed seed: a checker
-/// that never sees a case does not check it.
+/// What the random commands reach, from one fixed seed: a checker that never sees a case does not
+/// check it.
 #[test]
 fn random_commands_reach_every_outcome() {
     let mut runner = TestRunner::deterministic();

@@ -26,7 +26,7 @@ use crate::limits::{
 };
 use crate::service::{Policy, Registry};
 use crate::telemetry::metrics::RaftState;
-use crate::telemetry::{AccessLog, Metrics, logs};
+use crate::telemetry::{AccessLog, Dropped, Metrics, logs};
 use crate::upload::Tools;
 
 /// Why a node is not running.
@@ -55,7 +55,7 @@ pub fn run(loaded: Loaded) -> Result<(), Stopped> {
         .enable_all()
         .build()
         .map_err(|error| start_error(&error))?;
-    let result = System::new().block_on(serve(loaded.config, policy, &runtime));
+    let result = System::new().block_on(serve(loaded.config, policy, &runtime, logs.dropped()));
     drop(logs);
     result
 }
@@ -80,7 +80,12 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Starts everything from the bottom up, waits, and stops it from the top down.
-async fn serve(config: Config, policy: Policy, runtime: &Runtime) -> Result<(), Stopped> {
+async fn serve(
+    config: Config,
+    policy: Policy,
+    runtime: &Runtime,
+    log_drops: Dropped,
+) -> Result<(), Stopped> {
     let mut signals = Signals::listen().map_err(|error| start_error(&error))?;
     ensure_file_descriptors()?;
     let bound = bind("http.addr", &config.http.addr)?;
@@ -119,6 +124,7 @@ async fn serve(config: Config, policy: Policy, runtime: &Runtime) -> Result<(), 
     let registry = Registry::new(metadata.clone(), store, uploads, repositories, policy);
     let access_log = AccessLog::start(&config.log).map_err(|error| start_error(&error))?;
     metrics.show_dropped("access", access_log.dropped());
+    metrics.show_dropped("main", log_drops);
     let shared = Arc::new(Shared::new(
         registry,
         health,

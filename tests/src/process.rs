@@ -221,8 +221,9 @@ impl Registry {
     /// Somebody else may not be allowed to go where the binary lies.
     fn copy_binary(&self) -> io::Result<PathBuf> {
         let copy = self.folder().join("roadstead");
-        if !copy.exists() && fs::hard_link(binary(), &copy).is_err() {
-            fs::copy(binary(), &copy)?;
+        let original = fs::canonicalize(binary())?;
+        if !copy.exists() && fs::hard_link(&original, &copy).is_err() {
+            fs::copy(&original, &copy)?;
         }
         Ok(copy)
     }

@@ -33,14 +33,12 @@ pub fn apply<V: View + ?Sized>(
     let Some(origin) = &command.origin else {
         return dispatch(transaction, moment, action);
     };
-    match request::admit(transaction, origin)? {
-        request::Admission::Execute => {
-            let response = dispatch(transaction, moment, action)?;
-            request::remember(transaction, origin, &response);
-            Ok(response)
-        }
-        request::Admission::Answer(response) => Ok(response),
+    if let Some(answer) = request::admit(transaction, origin)? {
+        return Ok(answer);
     }
+    let response = dispatch(transaction, moment, action)?;
+    request::remember(transaction, origin, &response);
+    Ok(response)
 }
 
 fn dispatch<V: View + ?Sized>(

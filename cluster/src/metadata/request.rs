@@ -12,26 +12,18 @@ use super::transaction::Transaction;
 use super::view::{Fault, View, ViewExt};
 use super::{Table, keys};
 
-/// What is to be done with a request.
-#[derive(Debug)]
-pub(super) enum Admission {
-    /// It is new.
-    Execute,
-    /// It was answered before, or must not happen any more.
-    Answer(Response),
-}
-
-/// Looks a request up and drops a few that are answered.
+/// Looks a request up and drops a few that are answered. Returns its answer if it was answered
+/// before or must not happen any more; `None` when it is to be executed.
 pub(super) fn admit<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     origin: &Origin,
-) -> Result<Admission, Fault> {
+) -> Result<Option<Response>, Fault> {
     let key = keys::member(origin.node);
     let Some(mut member) = transaction.row(&key)? else {
-        return Ok(Admission::Answer(refuse(Reason::BootStale)));
+        return Ok(Some(refuse(Reason::BootStale)));
     };
     if member.removed || member.boot != origin.boot {
-        return Ok(Admission::Answer(refuse(Reason::BootStale)));
+        return Ok(Some(refuse(Reason::BootStale)));
     }
     if origin.lowest_outstanding > member.lowest_serial {
         member.lowest_serial = origin.lowest_outstanding;
@@ -40,13 +32,9 @@ pub(super) fn admit<V: View + ?Sized>(
     drop_answered(transaction, origin, member.lowest_serial)?;
     if origin.serial < member.lowest_serial {
         // Its answer is gone, so whether it happened is not known here any more.
-        return Ok(Admission::Answer(refuse(Reason::SerialForgotten)));
+        return Ok(Some(refuse(Reason::SerialForgotten)));
     }
-    let request = keys::request(origin.node, origin.boot, origin.serial);
-    Ok(match transaction.row(&request)? {
-        Some(response) => Admission::Answer(response),
-        None => Admission::Execute,
-    })
+    transaction.row(&keys::request(origin.node, origin.boot, origin.serial))
 }
 
 /// Keeps the answer to a request.

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use openraft::storage::{IOFlushed, RaftLogStorage};
@@ -92,8 +92,20 @@ impl LogStore {
         let (flushes, waiting) = mpsc::channel(FLUSHES_WAITING_MAX);
         let flushed = Arc::clone(&database);
         let thread = thread::spawn(move || flush_all(&flushed, waiting));
-        let flusher = Flusher { flushes: Some(flushes), thread: Some(thread) };
-        Ok(Self { database, flusher: Arc::new(flusher) })
+        let flusher = Flusher {
+            flushes: Some(flushes),
+            thread: Some(thread),
+        };
+        Ok(Self {
+            database,
+            flusher: Arc::new(flusher),
+        })
+    }
+
+    /// Lives as long as the database is open.
+    pub(crate) fn watch(&self) -> Weak<dyn Send + Sync> {
+        let database: Weak<DB> = Arc::downgrade(&self.database);
+        database
     }
 
     /// Whether neither a vote nor an entry was ever written.
@@ -187,7 +199,7 @@ fn flush_all(database: &DB, mut waiting: mpsc::Receiver<Flush>) {
         let result = database.flush_wal(true);
         for flush in group.drain(..) {
             // The text is enough: each waiter needs an error of its own.
-            flush.complete(result.as_ref().map(|()| ()).map_err(|error| {
+            flush.complete(result.as_ref().copied().map_err(|error| {
                 io::Error::other(format!("the Raft log cannot be written: {error}"))
             }));
         }

@@ -97,6 +97,12 @@ impl StateStore {
         Ok(())
     }
 
+    /// Tells whether the generation in use is still open somewhere.
+    pub(crate) fn watch(&self) -> impl Fn() -> bool + Send + use<> {
+        let generation = Arc::downgrade(&self.current());
+        move || generation.strong_count() > 0
+    }
+
     fn current(&self) -> Arc<Generation> {
         // A panic while the lock is held aborts the process; the pointer is whole in any case.
         let guard = self

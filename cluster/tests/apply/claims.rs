@@ -11,9 +11,9 @@ fn a_released_upload_is_resumed_under_its_key() {
          release u 1 5 c5",
         "@7 claim u 1 by 2.1 at l",
         expect![[r#"
-            claimed in a at k epoch 2 owner 2.1 offset 5 checkpoint c5 hash hash-c5 updated 7 u1000
+            claimed in a at k epoch 2 by 2.1 offset 5 c5 h-c5 updated 7 u1000
             + clock = 7
-            ~ uploads u = in a at k epoch 2 owner 2.1 offset 5 checkpoint c5 hash hash-c5 updated 7 u1000
+            ~ uploads u = in a at k epoch 2 by 2.1 offset 5 c5 h-c5 updated 7 u1000
         "#]],
     );
 }
@@ -25,10 +25,10 @@ fn an_upload_that_was_not_released_goes_on_under_the_fresh_key() {
          checkpoint u 1 5 c5",
         "@7 claim u 1 by 2.1 at l",
         expect![[r#"
-            claimed in a at l former k epoch 2 owner 2.1 offset 5 checkpoint c5 hash hash-c5 updated 7 u1000
+            claimed in a at l former k epoch 2 by 2.1 offset 5 c5 h-c5 updated 7 u1000
             + clock = 7
             + objects l = uploading u
-            ~ uploads u = in a at l former k epoch 2 owner 2.1 offset 5 checkpoint c5 hash hash-c5 updated 7 u1000
+            ~ uploads u = in a at l former k epoch 2 by 2.1 offset 5 c5 h-c5 updated 7 u1000
         "#]],
     );
 }
@@ -45,7 +45,7 @@ fn a_checkpoint_on_the_new_key_lets_the_former_go() {
             + clock = 7
             ~ objects k = reclaimed 7 checkpoint c5
             + reclaimable 7 k
-            ~ uploads u = in a at l epoch 2 owner 2.1 offset 5 checkpoint d5 hash hash-d5 updated 7 u1000
+            ~ uploads u = in a at l epoch 2 by 2.1 offset 5 d5 h-d5 updated 7 u1000
         "#]],
     );
 }
@@ -83,8 +83,8 @@ fn a_release_of_the_new_key_lets_the_former_go() {
          @7 release u 2 6 d6",
         "claim u 2 by 1.2 at m",
         expect![[r#"
-            claimed in a at l epoch 3 owner 1.2 offset 6 checkpoint d6 hash hash-d6 updated 7 u1000
-            ~ uploads u = in a at l epoch 3 owner 1.2 offset 6 checkpoint d6 hash hash-d6 updated 7 u1000
+            claimed in a at l epoch 3 by 1.2 offset 6 d6 h-d6 updated 7 u1000
+            ~ uploads u = in a at l epoch 3 by 1.2 offset 6 d6 h-d6 updated 7 u1000
         "#]],
     );
 }
@@ -99,18 +99,18 @@ fn a_second_claim_before_a_checkpoint_keeps_the_bytes_of_the_first_owner() {
          @8 checkpoint u 3 6 m6",
         expect![[r#"
             > @7 claim u 2 by 1.2 at m
-            claimed in a at m former k epoch 3 owner 1.2 offset 5 checkpoint c5 hash hash-c5 updated 7 u1000
+            claimed in a at m former k epoch 3 by 1.2 offset 5 c5 h-c5 updated 7 u1000
             + clock = 7
             ~ objects l = reclaimed 7
             + objects m = uploading u
             + reclaimable 7 l
-            ~ uploads u = in a at m former k epoch 3 owner 1.2 offset 5 checkpoint c5 hash hash-c5 updated 7 u1000
+            ~ uploads u = in a at m former k epoch 3 by 1.2 offset 5 c5 h-c5 updated 7 u1000
             > @8 checkpoint u 3 6 m6
             done
             ~ clock = 8
             ~ objects k = reclaimed 8 checkpoint c5
             + reclaimable 8 k
-            ~ uploads u = in a at m epoch 3 owner 1.2 offset 6 checkpoint m6 hash hash-m6 updated 8 u1000
+            ~ uploads u = in a at m epoch 3 by 1.2 offset 6 m6 h-m6 updated 8 u1000
         "#]],
     );
 }
@@ -124,10 +124,10 @@ fn a_second_claim_after_a_checkpoint_keeps_the_bytes_of_the_second_owner() {
          checkpoint u 2 6 l6",
         "@7 claim u 2 by 1.2 at m",
         expect![[r#"
-            claimed in a at m former l epoch 3 owner 1.2 offset 6 checkpoint l6 hash hash-l6 updated 7 u1000
+            claimed in a at m former l epoch 3 by 1.2 offset 6 l6 h-l6 updated 7 u1000
             + clock = 7
             + objects m = uploading u
-            ~ uploads u = in a at m former l epoch 3 owner 1.2 offset 6 checkpoint l6 hash hash-l6 updated 7 u1000
+            ~ uploads u = in a at m former l epoch 3 by 1.2 offset 6 l6 h-l6 updated 7 u1000
         "#]],
     );
 }
@@ -140,9 +140,9 @@ fn an_upload_that_was_resumed_must_be_released_again() {
          claim u 1 by 2.1 at l",
         "claim u 2 by 1.2 at m",
         expect![[r#"
-            claimed in a at m former k epoch 3 owner 1.2 offset 5 checkpoint c5 hash hash-c5 updated 0 u1000
+            claimed in a at m former k epoch 3 by 1.2 offset 5 c5 h-c5 updated 0 u1000
             + objects m = uploading u
-            ~ uploads u = in a at m former k epoch 3 owner 1.2 offset 5 checkpoint c5 hash hash-c5 updated 0 u1000
+            ~ uploads u = in a at m former k epoch 3 by 1.2 offset 5 c5 h-c5 updated 0 u1000
         "#]],
     );
 }
@@ -157,14 +157,14 @@ fn a_repeated_claim_gets_the_row_as_it_is_now() {
          claim u 1 by 2.1 at l",
         expect![[r#"
             > claim u 1 by 2.1 at l
-            claimed in a at l former k epoch 2 owner 2.1 offset 0 updated 0 u1000
+            claimed in a at l former k epoch 2 by 2.1 offset 0 updated 0 u1000
             > checkpoint u 2 5 l5
             done
             ~ objects k = reclaimed 0
             + reclaimable 0 k
-            ~ uploads u = in a at l epoch 2 owner 2.1 offset 5 checkpoint l5 hash hash-l5 updated 0 u1000
+            ~ uploads u = in a at l epoch 2 by 2.1 offset 5 l5 h-l5 updated 0 u1000
             > claim u 1 by 2.1 at l
-            claimed in a at l epoch 2 owner 2.1 offset 5 checkpoint l5 hash hash-l5 updated 0 u1000
+            claimed in a at l epoch 2 by 2.1 offset 5 l5 h-l5 updated 0 u1000
         "#]],
     );
 }
@@ -202,9 +202,9 @@ fn a_repeated_claim_that_resumed_is_refused() {
             > claim u 1 by 2.1 at l
             refused EPOCH_STALE
             > claim u 2 by 2.1 at m
-            claimed in a at m former k epoch 3 owner 2.1 offset 5 checkpoint c5 hash hash-c5 updated 0 u1000
+            claimed in a at m former k epoch 3 by 2.1 offset 5 c5 h-c5 updated 0 u1000
             + objects m = uploading u
-            ~ uploads u = in a at m former k epoch 3 owner 2.1 offset 5 checkpoint c5 hash hash-c5 updated 0 u1000
+            ~ uploads u = in a at m former k epoch 3 by 2.1 offset 5 c5 h-c5 updated 0 u1000
         "#]],
     );
 }

@@ -171,7 +171,7 @@ fn a_condemned_blob_that_is_pushed_again_has_a_new_key() {
             > begin u in a at k
             done
             + objects k = uploading u
-            + uploads u = in a at k epoch 1 owner 1.1 offset 0 updated 200 u1200
+            + uploads u = in a at k epoch 1 by 1.1 offset 0 updated 200 u1200
             > commit u 1 as d in a
             done
             + blobs d = k size 9 u1200

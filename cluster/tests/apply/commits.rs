@@ -215,7 +215,7 @@ fn a_commit_drops_a_few_expired_memories_and_no_others() {
         done
         ~ clock = 3600000
         + objects k = uploading t
-        + uploads t = in a at k epoch 1 owner 1.1 offset 0 updated 3600000 u3601000
+        + uploads t = in a at k epoch 1 by 1.1 offset 0 updated 3600000 u3601000
         > commit t 1 as d in a
         done
         + candidates 3600200 a/d

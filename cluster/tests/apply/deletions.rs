@@ -101,9 +101,10 @@ fn begun(count: usize) -> Machine {
 }
 
 fn tags(machine: &Machine) -> usize {
-    let page = read::tags(&machine.state, "a", None, usize::MAX).unwrap();
-    let repository = read::repository(&machine.state, "a").unwrap().unwrap();
-    assert_eq!(repository.tags, page.items.len() as u64);
+    let page = read::tags(&machine.state, "a", None, usize::MAX).expect("a page");
+    let repository = read::repository(&machine.state, "a").expect("a look");
+    let counted = repository.expect("a repository").tags;
+    assert_eq!(counted, page.items.len() as u64);
     page.items.len()
 }
 

@@ -86,7 +86,7 @@ fn a_manifest_may_come_before_its_optional_contents() {
             > begin u in a at k
             done
             + objects k = uploading u
-            + uploads u = in a at k epoch 1 owner 1.1 offset 0 updated 0 u1000
+            + uploads u = in a at k epoch 1 by 1.1 offset 0 updated 0 u1000
             > commit u 1 as d in a
             done
             + blobs d = k size 9 u1000

@@ -99,7 +99,7 @@ fn upload_action(name: &str, words: &mut Words) -> Option<Action> {
         "checkpoint" | "release" => {
             let (upload, epoch) = (words.text(), words.number());
             let (offset, state) = (words.number(), words.text());
-            let hash_state = format!("hash-{state}").into_bytes().into();
+            let hash_state = format!("h-{state}").into_bytes().into();
             let checkpoint = state.into_bytes().into();
             if name == "checkpoint" {
                 Action::CheckpointUpload(rpc::CheckpointUpload {

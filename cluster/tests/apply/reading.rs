@@ -59,7 +59,7 @@ fn tags_come_in_pages() {
 }
 
 fn referrers(machine: &Machine, last: Option<&str>, limit: usize) -> Page<String> {
-    let found = read::referrers(&machine.state, "a", "m", last, limit).unwrap();
+    let found = read::referrers(&machine.state, "a", "m", last, limit).expect("a page");
     Page {
         items: found.items.into_iter().map(|item| item.digest).collect(),
         has_more: found.has_more,

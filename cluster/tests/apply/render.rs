@@ -116,7 +116,7 @@ fn part(name: &str, value: &str) -> String {
     if value.is_empty() {
         String::new()
     } else {
-        format!(" {name} {value}")
+        format!("{name} {value}")
     }
 }
 
@@ -181,8 +181,8 @@ fn manifest(row: &state::Manifest) -> String {
         row.media_type,
         row.size,
         row.pushed_at_unix_ms,
-        part("subject", &row.subject),
-        part("unheld", &unheld.unwrap_or_default()),
+        part(" subject", &row.subject),
+        part(" unheld", &unheld.unwrap_or_default()),
         flag(row.deleting, "deleting")
     )
 }
@@ -192,26 +192,27 @@ fn object(row: state::Object) -> String {
         object::State::Uploading(upload) => format!("uploading {upload}"),
         object::State::Live(digest) => format!("live {digest}"),
         object::State::Reclaimed(row) => {
-            let checkpoint = part("checkpoint", &bytes_text(&row.checkpoint));
+            let checkpoint = part(" checkpoint", &bytes_text(&row.checkpoint));
             format!("reclaimed {}{checkpoint}", row.since_ms)
         }
     }
 }
 
+/// `offset 5 c5 h-c5` is an offset with its checkpoint and hash state.
 fn upload(row: &state::Upload) -> String {
     let owner = row.owner.expect("an owner");
+    let states = [&row.checkpoint, &row.hash_state].map(|state| part("", &bytes_text(state)));
     format!(
-        "in {} at {}{} epoch {} owner {}.{}{} offset {}{}{} updated {} u{}",
+        "in {} at {}{} epoch {} by {}.{}{} offset {}{} updated {} u{}",
         row.repository,
         row.object_key,
-        part("former", &row.former_key),
+        part(" former", &row.former_key),
         row.epoch,
         owner.node,
         owner.boot,
         flag(row.released, "released"),
         row.offset,
-        part("checkpoint", &bytes_text(&row.checkpoint)),
-        part("hash", &bytes_text(&row.hash_state)),
+        states.concat(),
         row.updated_at_ms,
         row.started_at_unix_ms,
     )

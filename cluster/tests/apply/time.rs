@@ -24,10 +24,10 @@ fn a_stamp_that_lies_behind_counts_as_the_last_one() {
         "@50 settings",
         "@40 begin u in a at k",
         expect![[r#"
-        done
-        + objects k = uploading u
-        + uploads u = in a at k epoch 1 owner 1.1 offset 0 updated 50 u1040
-    "#]],
+            done
+            + objects k = uploading u
+            + uploads u = in a at k epoch 1 by 1.1 offset 0 updated 50 u1040
+        "#]],
     );
 }
 
@@ -69,15 +69,13 @@ fn a_hold_counts_from_cluster_time_not_from_a_stamp_behind_it() {
 fn time_stops_at_its_end_instead_of_wrapping() {
     let end = u64::MAX - 1000;
     check(
-        &format!("@{end} settings {}", u64::MAX),
-        "begin u in a at k
-         commit u 1 as d in a",
+        &format!(
+            "@{end} settings {}
+             begin u in a at k",
+            u64::MAX
+        ),
+        "commit u 1 as d in a",
         expect![[r#"
-            > begin u in a at k
-            done
-            + objects k = uploading u
-            + uploads u = in a at k epoch 1 owner 1.1 offset 0 updated 18446744073709550615 u18446744073709551615
-            > commit u 1 as d in a
             done
             + blobs d = k size 9 u18446744073709551615
             + candidates 18446744073709551615 a/d

@@ -10,11 +10,11 @@ fn an_upload_begins_with_a_key_of_its_own_and_no_repository() {
         "",
         "@5 begin u in a at k",
         expect![[r#"
-        done
-        + clock = 5
-        + objects k = uploading u
-        + uploads u = in a at k epoch 1 owner 1.1 offset 0 updated 5 u1005
-    "#]],
+            done
+            + clock = 5
+            + objects k = uploading u
+            + uploads u = in a at k epoch 1 by 1.1 offset 0 updated 5 u1005
+        "#]],
     );
 }
 
@@ -95,7 +95,7 @@ fn a_repository_that_is_being_deleted_takes_no_uploads() {
         refused DELETING
         > checkpoint u 1 5 c
         done
-        ~ uploads u = in a at k epoch 1 owner 1.1 offset 5 checkpoint c hash hash-c updated 0 u1000
+        ~ uploads u = in a at k epoch 1 by 1.1 offset 5 c h-c updated 0 u1000
         > commit u 1 as d in a
         refused DELETING
     "#]]
@@ -112,11 +112,11 @@ fn a_checkpoint_moves_the_offset_forward() {
             > @7 checkpoint u 1 5 c5
             done
             + clock = 7
-            ~ uploads u = in a at k epoch 1 owner 1.1 offset 5 checkpoint c5 hash hash-c5 updated 7 u1000
+            ~ uploads u = in a at k epoch 1 by 1.1 offset 5 c5 h-c5 updated 7 u1000
             > @8 checkpoint u 1 9 c9
             done
             ~ clock = 8
-            ~ uploads u = in a at k epoch 1 owner 1.1 offset 9 checkpoint c9 hash hash-c9 updated 8 u1000
+            ~ uploads u = in a at k epoch 1 by 1.1 offset 9 c9 h-c9 updated 8 u1000
         "#]],
     );
 }
@@ -214,11 +214,11 @@ fn a_release_is_a_checkpoint_and_can_be_repeated() {
             > @7 release u 1 5 c5
             done
             + clock = 7
-            ~ uploads u = in a at k epoch 1 owner 1.1 released offset 5 checkpoint c5 hash hash-c5 updated 7 u1000
+            ~ uploads u = in a at k epoch 1 by 1.1 released offset 5 c5 h-c5 updated 7 u1000
             > @8 release u 1 5 c5
             done
             ~ clock = 8
-            ~ uploads u = in a at k epoch 1 owner 1.1 released offset 5 checkpoint c5 hash hash-c5 updated 8 u1000
+            ~ uploads u = in a at k epoch 1 by 1.1 released offset 5 c5 h-c5 updated 8 u1000
         "#]],
     );
 }
@@ -235,8 +235,8 @@ fn a_late_repeat_of_a_checkpoint_does_not_take_a_release_back() {
             > checkpoint u 1 5 c5
             done
             > claim u 1 by 2.1 at l
-            claimed in a at k epoch 2 owner 2.1 offset 5 checkpoint c5 hash hash-c5 updated 0 u1000
-            ~ uploads u = in a at k epoch 2 owner 2.1 offset 5 checkpoint c5 hash hash-c5 updated 0 u1000
+            claimed in a at k epoch 2 by 2.1 offset 5 c5 h-c5 updated 0 u1000
+            ~ uploads u = in a at k epoch 2 by 2.1 offset 5 c5 h-c5 updated 0 u1000
         "#]],
     );
 }

@@ -17,12 +17,16 @@ fn text(text: &str) -> String {
 
 /// A key, and the row that lies under it.
 fn line<R: Message + Default + PartialEq + Debug>(key: &Key<R>, row: &R) -> String {
-    format!(
-        "{} {}: {}\n",
-        key.table().name(),
-        hex(key.bytes()),
-        encoded(row)
-    )
+    let (table, key) = (key.table().name(), hex(key.bytes()));
+    let row = encoded(row);
+    let or_empty = |text: String| {
+        if text.is_empty() {
+            "empty".to_owned()
+        } else {
+            text
+        }
+    };
+    format!("{table} {} = {}\n", or_empty(key), or_empty(row))
 }
 
 fn presence(key: &Key<state::Presence>) -> String {
@@ -196,31 +200,36 @@ fn settings() -> String {
 fn keys_and_rows_are_encoded_as_ever() {
     let lines = Table::ALL.map(samples).concat();
     expect![[r#"
-        repositories 612f62: 08011001180220032804
-        tags 612f62006c6174657374: 0a087368613235363a6d1001
-        tagged_by 612f62007368613235363a6d006c6174657374: 
-        manifests 612f62007368613235363a6d: 0a05696d61676510021a087368613235363a7322097369676e61747572652a060a01781201312a060a0179120132300138004001
-        manifest_in 7368613235363a6d00612f62: 
-        manifest_bodies 7368613235363a6d: 0a027b7d
-        contents 612f62007368613235363a6d: 0a087368613235363a640a087368613235363a63
-        deletions 612f62007368613235363a6d: 
-        blobs 7368613235363a64: 08ac0212016b18012001
-        committed 75007368613235363a64: 0a03612f621080dddb01
-        links 612f62007368613235363a64: 08011002
-        linked_in 7368613235363a6400612f62: 
-        references 612f62007368613235363a64007368613235363a6d: 
-        referrers 612f62007368613235363a73007368613235363a6d: 
-        objects 6b: 0a0175
-        objects 6b: 12087368613235363a64
-        objects 6b: 1a0708ac0212020304
-        uploads 75: 0a03612f6212016c1a067368613235362204080310052802300138ac02420201024a02030452016b58076008
-        candidates 0000000000000102612f62007368613235363a64: 
-        reclaimable 00000000000001026b: 
-        requests 000000000000000100000000000000020000000000000102: 2a020801
-        members 0000000000000102: 0a08696e7374616e63651209686f73743a373030301805200628023205302e312e303801
-        settings : 0a07636c75737465721002180120012880b89929
-        clock : 08ac02
-    "#]].assert_eq(&lines);
+        repositories 612f62 = 08011001180220032804
+        tags 612f62006c6174657374 = 0a087368613235363a6d1001
+        tagged_by 612f62007368613235363a6d006c6174657374 = empty
+        manifests 612f62007368613235363a6d = 0a05696d61676510021a087368613235363a732209736967
+            6e61747572652a060a01781201312a060a01791201323001
+            38004001
+        manifest_in 7368613235363a6d00612f62 = empty
+        manifest_bodies 7368613235363a6d = 0a027b7d
+        contents 612f62007368613235363a6d = 0a087368613235363a640a087368613235363a63
+        deletions 612f62007368613235363a6d = empty
+        blobs 7368613235363a64 = 08ac0212016b18012001
+        committed 75007368613235363a64 = 0a03612f621080dddb01
+        links 612f62007368613235363a64 = 08011002
+        linked_in 7368613235363a6400612f62 = empty
+        references 612f62007368613235363a64007368613235363a6d = empty
+        referrers 612f62007368613235363a73007368613235363a6d = empty
+        objects 6b = 0a0175
+        objects 6b = 12087368613235363a64
+        objects 6b = 1a0708ac0212020304
+        uploads 75 = 0a03612f6212016c1a067368613235362204080310052802
+            300138ac02420201024a02030452016b58076008
+        candidates 0000000000000102612f62007368613235363a64 = empty
+        reclaimable 00000000000001026b = empty
+        requests 000000000000000100000000000000020000000000000102 = 2a020801
+        members 0000000000000102 = 0a08696e7374616e63651209686f73743a37303030180520
+            0628023205302e312e303801
+        settings empty = 0a07636c75737465721002180120012880b89929
+        clock empty = 08ac02
+    "#]]
+    .assert_eq(&lines);
 }
 
 #[test]
@@ -250,5 +259,6 @@ fn tables_have_the_names_that_they_ever_had() {
         requests
         members
         settings
-        clock"#]].assert_eq(&names);
+        clock"#]]
+    .assert_eq(&names);
 }

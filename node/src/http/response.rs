@@ -19,8 +19,6 @@ pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject"
 pub(super) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// Which filters an answer about referrers has applied (end-12b).
 pub(super) const OCI_FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
-/// The upstream that a pull is meant for, which a proxying client names with `ns`.
-pub(super) const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 /// Which API this is.
 pub(super) const API_VERSION: (HeaderName, HeaderValue) = (
     HeaderName::from_static("docker-distribution-api-version"),

@@ -134,19 +134,34 @@ fn push_display(line: &mut String, value: &dyn std::fmt::Display) {
 /// Quotes and backslashes get a backslash, and whatever is not printable ASCII becomes `\n`, `\t`
 /// or `\xhh`, so that the line stays a line and a terminal that shows it is not driven by it.
 fn push_escaped(line: &mut String, field: &[u8], end: u8) {
-    for byte in field.iter().take(FIELD_BYTES_MAX) {
-        match byte {
-            b'"' => line.push_str("\\\""),
-            b'\\' => line.push_str("\\\\"),
-            b'\n' => line.push_str("\\n"),
-            b'\r' => line.push_str("\\r"),
-            b'\t' => line.push_str("\\t"),
-            b' '..=b'~' if *byte != end => line.push(char::from(*byte)),
-            _ => push_display(line, &format_args!("\\x{byte:02x}")),
+    let is_plain =
+        |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\' && byte != end;
+    let (mut rest, is_cut) = match field.get(..FIELD_BYTES_MAX) {
+        Some(shown) => (shown, field.len() > FIELD_BYTES_MAX),
+        None => (field, false),
+    };
+    while !rest.is_empty() {
+        let plain = rest.iter().take_while(|byte| is_plain(**byte)).count();
+        let (run, after) = rest.split_at(plain);
+        line.push_str(str::from_utf8(run).unwrap_or_default());
+        if let Some(byte) = after.first() {
+            push_escape(line, *byte);
         }
+        rest = after.get(1..).unwrap_or_default();
     }
-    if field.len() > FIELD_BYTES_MAX {
+    if is_cut {
         line.push_str("...");
+    }
+}
+
+fn push_escape(line: &mut String, byte: u8) {
+    match byte {
+        b'"' => line.push_str("\\\""),
+        b'\\' => line.push_str("\\\\"),
+        b'\n' => line.push_str("\\n"),
+        b'\r' => line.push_str("\\r"),
+        b'\t' => line.push_str("\\t"),
+        _ => push_display(line, &format_args!("\\x{byte:02x}")),
     }
 }
 
@@ -179,9 +194,9 @@ mod tests {
         log.record(&entry());
         log.record(&Entry {
             remote: Some("::ffff:192.0.2.7".parse().unwrap()),
-            user: Some("alice"),
+            user: Some("al"),
             protocol: "HTTP/2.0",
-            referer: Some(b"http://a.example/"),
+            referer: Some(b"http://b/"),
             user_agent: None,
             ..entry()
         });
@@ -195,7 +210,7 @@ mod tests {
         assert!(log.flush(DEADLINE));
         let expected = expect![[r#"
             192.0.2.7 - - [10/Oct/2000:13:55:36 +0000] "GET /v2/ HTTP/1.1" 200 2326 "-" "curl/8.5"
-            192.0.2.7 - alice [10/Oct/2000:13:55:36 +0000] "GET /v2/ HTTP/2.0" 200 2326 "http://a.example/" "-"
+            192.0.2.7 - al [10/Oct/2000:13:55:36 +0000] "GET /v2/ HTTP/2.0" 200 2326 "http://b/" "-"
             - - - [10/Oct/2000:13:55:36 +0000] "GET /v2/ HTTP/1.1" 404 0 "-" "curl/8.5"
         "#]];
         expected.assert_eq(&memory.text());

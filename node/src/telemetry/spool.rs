@@ -17,6 +17,13 @@ pub(super) mod tests;
 /// The bytes that may wait for a stream: some thousand lines. As many more may be in writing.
 pub(super) const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
+/// How long the thread lets lines gather after it has written some. Under load it so wakes fifty
+/// times a second and not for every line.
+const GATHER_TIME: Duration = Duration::from_millis(20);
+
+/// The bytes that end the gathering.
+const GATHERED_BYTES: usize = PENDING_BYTES_MAX / 2;
+
 /// How long the thread waits for a stream that is set to non-blocking and takes nothing now.
 const STREAM_PAUSE: Duration = Duration::from_millis(10);
 
@@ -45,7 +52,7 @@ pub(super) struct Spool {
 
 struct Shared {
     state: Mutex<State>,
-    /// Told when there is something to write.
+    /// Told when the thread has something to do.
     filled: Condvar,
     /// Told when everything was written.
     emptied: Condvar,
@@ -57,8 +64,22 @@ struct State {
     // Invariant: at most PENDING_BYTES_MAX bytes, and whole lines.
     pending: Vec<u8>,
     dropped_untold: u64,
-    is_writing: bool,
+    /// How many wait for everything to be written.
+    flushes: usize,
+    phase: Phase,
     is_closed: bool,
+}
+
+/// What the thread does.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// It waits for a line.
+    #[default]
+    Idle,
+    /// It writes what it took.
+    Writing,
+    /// It waits for more lines to come together.
+    Gathering,
 }
 
 impl Spool {
@@ -94,9 +115,14 @@ impl Spool {
             self.shared.dropped.increment();
             return;
         }
-        // One wake-up for the first line; a thread that is writing looks again when it is done.
-        let must_wake = state.pending.is_empty() && !state.is_writing;
+        let before = state.pending.len();
         state.pending.extend_from_slice(line);
+        let must_wake = match state.phase {
+            Phase::Idle => before == 0,
+            // It looks again by itself when it is done.
+            Phase::Writing => false,
+            Phase::Gathering => before < GATHERED_BYTES && state.is_worth_writing(),
+        };
         if must_wake {
             self.shared.filled.notify_one();
         }
@@ -104,14 +130,17 @@ impl Spool {
 
     /// Waits until the stream has taken every line. False when that took too long.
     pub(super) fn flush(&self, within: Duration) -> bool {
-        let waits = |state: &mut State| state.is_writing || !state.pending.is_empty();
-        let state = self.shared.lock();
-        let waited = self
+        let waits = |state: &mut State| state.phase == Phase::Writing || !state.pending.is_empty();
+        let mut state = self.shared.lock();
+        state.flushes += 1;
+        self.shared.filled.notify_one();
+        let (mut state, waited) = self
             .shared
             .emptied
             .wait_timeout_while(state, within, waits)
             .unwrap_or_else(PoisonError::into_inner);
-        !waited.1.timed_out()
+        state.flushes -= 1;
+        !waited.timed_out()
     }
 
     /// How many lines were dropped.
@@ -133,6 +162,12 @@ impl fmt::Debug for Spool {
             .debug_struct("Spool")
             .field("dropped", &self.shared.dropped)
             .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn is_worth_writing(&self) -> bool {
+        self.pending.len() >= GATHERED_BYTES || self.flushes > 0 || self.is_closed
     }
 }
 
@@ -160,20 +195,24 @@ impl Shared {
     /// since the last time, or `None` when the spool is gone and everything was written.
     fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
         let mut state = self.lock();
-        state.is_writing = false;
-        if state.pending.is_empty() {
-            self.emptied.notify_all();
+        if state.phase == Phase::Writing {
+            if state.pending.is_empty() {
+                self.emptied.notify_all();
+            }
+            state.phase = Phase::Gathering;
+            let waits = |state: &mut State| !state.is_worth_writing();
+            let gathered = self.filled.wait_timeout_while(state, GATHER_TIME, waits);
+            state = gathered.unwrap_or_else(PoisonError::into_inner).0;
+            state.phase = Phase::Idle;
         }
         let waits = |state: &mut State| state.pending.is_empty() && !state.is_closed;
-        let mut state = self
-            .filled
-            .wait_while(state, waits)
-            .unwrap_or_else(PoisonError::into_inner);
+        let waited = self.filled.wait_while(state, waits);
+        state = waited.unwrap_or_else(PoisonError::into_inner);
         if state.pending.is_empty() {
             return None;
         }
         std::mem::swap(&mut state.pending, batch);
-        state.is_writing = true;
+        state.phase = Phase::Writing;
         Some(std::mem::take(&mut state.dropped_untold))
     }
 }
