@@ -179,7 +179,6 @@ fn random_commands_reach_every_outcome() {
         CancelUpload: done
         ChangeSettings: done
         CheckpointUpload: EPOCH_STALE
-        CheckpointUpload: OFFSET_BEHIND
         CheckpointUpload: UPLOAD_UNKNOWN
         CheckpointUpload: done
         ClaimUpload: EPOCH_STALE
@@ -187,7 +186,6 @@ fn random_commands_reach_every_outcome() {
         ClaimUpload: UPLOAD_UNKNOWN
         ClaimUpload: resumed
         ClaimUpload: taken over
-        CommitUpload: BLOB_UNKNOWN
         CommitUpload: EPOCH_STALE
         CommitUpload: UPLOAD_UNKNOWN
         CommitUpload: done
@@ -197,7 +195,6 @@ fn random_commands_reach_every_outcome() {
         ConfirmMarker: IDENTITY_MISMATCH
         ConfirmMarker: done
         ContinueDeletion: finished
-        ContinueDeletion: to be continued
         DeleteBlob: BLOB_UNKNOWN
         DeleteBlob: STILL_REFERENCED
         DeleteBlob: done

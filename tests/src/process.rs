@@ -133,6 +133,11 @@ impl Registry {
         registry
     }
 
+    /// Sets an environment variable for the next start.
+    pub fn variable(&mut self, name: &str, value: &str) {
+        self.setup = self.setup.clone().variable(name, value);
+    }
+
     /// Writes the configuration file anew.
     pub fn write_config(&self, text: &str) {
         fs::write(self.config(), text).expect("the configuration can be written");

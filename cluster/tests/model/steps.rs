@@ -163,14 +163,16 @@ fn step() -> impl Strategy<Value = Step> {
     })
 }
 
+/// In steps of ten, as holds are, so that time often is exactly the end of one.
 fn advance() -> impl Strategy<Value = i64> {
-    prop_oneof![
+    let tens = prop_oneof![
         60 => Just(0),
-        30 => 1..150_i64,
-        6 => 150..500_i64,
-        4 => -300..0_i64,
-        1 => 3_599_900..3_600_100_i64,
-    ]
+        30 => 1..15_i64,
+        6 => 15..50_i64,
+        4 => -30..0_i64,
+        1 => 359_990..360_010_i64,
+    ];
+    tens.prop_map(|tens| tens * 10)
 }
 
 fn asker() -> impl Strategy<Value = Asker> {
@@ -200,14 +202,14 @@ fn uploads() -> impl Strategy<Value = Kind> {
     let claim = (byte(), epoch(), key(), byte());
     let commit = (byte(), epoch(), byte(), byte());
     prop_oneof![
-        10 => begin.prop_map(|(upload, repository, key, node)| Kind::Begin {
+        12 => begin.prop_map(|(upload, repository, key, node)| Kind::Begin {
             upload, repository, key, node
         }),
         9 => checkpoint.prop_map(|(upload, epoch, ahead, is_release)| Kind::Checkpoint {
             upload, epoch, ahead, is_release
         }),
         7 => claim.prop_map(|(upload, epoch, key, node)| Kind::Claim { upload, epoch, key, node }),
-        8 => commit.prop_map(|(upload, epoch, digest, repository)| Kind::Commit {
+        10 => commit.prop_map(|(upload, epoch, digest, repository)| Kind::Commit {
             upload, epoch, digest, repository
         }),
         1 => (byte(), epoch()).prop_map(|(upload, epoch)| Kind::Cancel { upload, epoch }),
@@ -225,7 +227,7 @@ fn blobs() -> impl Strategy<Value = Kind> {
         3 => renew.prop_map(|(repository, blobs, manifest)| Kind::Renew {
             repository, blobs, manifest
         }),
-        2 => (byte(), any::<bool>()).prop_map(|(digest, is_current)| Kind::Damage {
+        4 => (byte(), prop_oneof![4 => Just(true), 1 => Just(false)]).prop_map(|(digest, is_current)| Kind::Damage {
             digest, is_current
         }),
     ]
