@@ -162,7 +162,7 @@ fn copy(state: &Memory) -> Memory {
 fn random_commands_reach_every_outcome() {
     let mut runner = TestRunner::deterministic();
     let mut reached = BTreeSet::new();
-    for _ in 0..150 {
+    for _ in 0..250 {
         let steps = steps::sequences(STEPS_MAX).new_tree(&mut runner);
         let steps = steps.expect("steps").current();
         let seen = |command: &Command, response: &Response| {
@@ -179,6 +179,7 @@ fn random_commands_reach_every_outcome() {
         CancelUpload: done
         ChangeSettings: done
         CheckpointUpload: EPOCH_STALE
+        CheckpointUpload: OFFSET_BEHIND
         CheckpointUpload: UPLOAD_UNKNOWN
         CheckpointUpload: done
         ClaimUpload: EPOCH_STALE
@@ -186,6 +187,7 @@ fn random_commands_reach_every_outcome() {
         ClaimUpload: UPLOAD_UNKNOWN
         ClaimUpload: resumed
         ClaimUpload: taken over
+        CommitUpload: BLOB_UNKNOWN
         CommitUpload: EPOCH_STALE
         CommitUpload: UPLOAD_UNKNOWN
         CommitUpload: done
@@ -195,6 +197,7 @@ fn random_commands_reach_every_outcome() {
         ConfirmMarker: IDENTITY_MISMATCH
         ConfirmMarker: done
         ContinueDeletion: finished
+        ContinueDeletion: to be continued
         DeleteBlob: BLOB_UNKNOWN
         DeleteBlob: STILL_REFERENCED
         DeleteBlob: done

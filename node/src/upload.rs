@@ -540,3 +540,6 @@ fn decode_checkpoint(row: &state::Upload) -> Result<Option<Checkpoint>, Registry
         .map(Some)
         .map_err(|error| RegistryError::Internal(error.into()))
 }
+
+#[cfg(test)]
+mod tests;

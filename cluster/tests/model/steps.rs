@@ -155,7 +155,7 @@ pub(crate) fn sequences(count: usize) -> impl Strategy<Value = Vec<Step>> {
 
 fn step() -> impl Strategy<Value = Step> {
     let kinds = prop_oneof![30 => uploads(), 14 => blobs(), 24 => manifests(), 12 => collection(),
-        4 => cluster(), 6 => repeats()];
+        4 => cluster(), 9 => repeats()];
     (advance(), asker(), kinds).prop_map(|(advance_ms, asker, kind)| Step {
         advance_ms,
         asker,
@@ -196,7 +196,7 @@ fn epoch() -> impl Strategy<Value = i64> {
 
 fn uploads() -> impl Strategy<Value = Kind> {
     let byte = any::<u8>;
-    let ahead = prop_oneof![2 => Just(-1), 3 => Just(0), 8 => 1..20_i64];
+    let ahead = prop_oneof![5 => Just(-1), 3 => Just(0), 8 => 1..20_i64];
     let begin = (byte(), byte(), key(), byte());
     let checkpoint = (byte(), epoch(), ahead, any::<bool>());
     let claim = (byte(), epoch(), key(), byte());
@@ -240,12 +240,14 @@ fn manifests() -> impl Strategy<Value = Kind> {
         1 => Just(Validation::BlobsOnly),
         1 => Just(Validation::Off),
     ];
+    // Around one step's tags, and around two.
+    let many = prop_oneof![255..258_usize, 511..530_usize];
     let put = (byte(), byte(), byte(), validation);
     prop_oneof![
         40 => put.prop_map(|(repository, manifest, tags, validation)| Kind::Put {
             repository, manifest, tags, validation
         }),
-        2 => (byte(), byte(), 250..600_usize).prop_map(|(repository, manifest, tags)| {
+        1 => (byte(), byte(), many).prop_map(|(repository, manifest, tags)| {
             Kind::PutMany { repository, manifest, tags }
         }),
         20 => (byte(), byte(), any::<bool>()).prop_map(|(repository, manifest, is_largest)| {

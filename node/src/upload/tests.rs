@@ -1,0 +1,324 @@
+//! Uploads against real metadata and a store in memory that fails on demand.
+
+use std::time::Duration;
+
+use roadstead_cluster::{Options, read};
+use roadstead_storage::{Memory, Result as StoreResult};
+
+use super::*;
+use crate::founding;
+
+struct Node {
+    tools: Tools,
+    store: Memory,
+    _folder: tempfile::TempDir,
+}
+
+async fn node() -> Node {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = Options {
+        datadir: folder.path().to_owned(),
+        proposal_timeout: Duration::from_secs(10),
+        snapshot_after_entries: 10_000,
+        keep_entries: 1_000,
+    };
+    let metadata = Metadata::open(&options).await.expect("the metadata open");
+    let store = Memory::new();
+    founding::take_part(&metadata, &store)
+        .await
+        .expect("the node founds its cluster");
+    let metrics = Arc::new(Metrics::new());
+    let tools = Tools {
+        metadata,
+        store: Arc::new(store.clone()),
+        metrics,
+    };
+    Node {
+        tools,
+        store,
+        _folder: folder,
+    }
+}
+
+fn repository() -> RepositoryName {
+    "a/b".parse().expect("a name")
+}
+
+/// A chunk whose body ends, or breaks off.
+async fn chunk(start: Option<u64>, data: &'static [u8], is_whole: bool) -> Chunk {
+    let (sender, body) = mpsc::channel(4);
+    sender
+        .send(Piece::Data(Bytes::from_static(data)))
+        .await
+        .expect("there is room");
+    if is_whole {
+        sender.send(Piece::End).await.expect("there is room");
+    }
+    Chunk {
+        start,
+        length: None,
+        body,
+    }
+}
+
+impl Node {
+    async fn begin(&self) -> Upload {
+        Upload::begin(&self.tools, &repository(), Algorithm::Sha256)
+            .await
+            .expect("it begins")
+    }
+
+    async fn row(&self, id: UploadId) -> Option<state::Upload> {
+        let id = id.to_string();
+        let row = self
+            .tools
+            .metadata
+            .read(|view| read::upload(view, &id))
+            .await;
+        row.expect("the state can be read")
+    }
+
+    /// The bytes that the repository has under a digest.
+    async fn blob(&self, digest: &Digest) -> StoreResult<Bytes> {
+        let text = digest.to_string();
+        let found = self
+            .tools
+            .metadata
+            .read(|view| read::blob(view, "a/b", &text))
+            .await;
+        let blob = found
+            .expect("the state can be read")
+            .expect("the blob is linked")
+            .blob;
+        let key = blob.object_key.parse::<ObjectKey>().expect("a key");
+        self.store.read(&key, None).await?.collect(1 << 20).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_become_a_blob() {
+    let node = node().await;
+    let mut upload = node.begin().await;
+    let id = upload.id();
+    for (start, data, offset) in [(None, b"abc".as_slice(), 3), (Some(3), b"def", 6)] {
+        upload
+            .append(chunk(start, data, true).await)
+            .await
+            .expect("the chunk fits");
+        assert_eq!(upload.acknowledge().await.expect("it is durable"), offset);
+    }
+    let digest = Algorithm::Sha256.digest(b"abcdef");
+    upload.commit(&digest).await.expect("it commits");
+    assert_eq!(node.blob(&digest).await.unwrap(), "abcdef");
+    assert_eq!(node.row(id).await, None);
+    node.tools
+        .repeat_commit(id, &repository(), &digest)
+        .await
+        .expect("a repeated PUT is a yes");
+    let other = Algorithm::Sha256.digest(b"x");
+    node.tools
+        .repeat_commit(id, &repository(), &other)
+        .await
+        .expect_err("of another digest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_body_is_kept_and_can_be_dropped() {
+    let node = node().await;
+    for acknowledged_first in [true, false] {
+        let mut upload = node.begin().await;
+        if acknowledged_first {
+            upload
+                .append(chunk(None, b"abc", true).await)
+                .await
+                .expect("the chunk fits");
+            upload.acknowledge().await.expect("it is durable");
+        }
+        let failure = upload.append(chunk(None, b"zzz", false).await).await;
+        let failure = failure.expect_err("the body broke off");
+        assert!(failure.is_usable && matches!(failure.error, RegistryError::BodyBroken));
+        // Without `Content-Range` a request begins at what was acknowledged.
+        upload
+            .append(chunk(None, b"def", true).await)
+            .await
+            .expect("it begins there again");
+        let content: &[u8] = if acknowledged_first {
+            b"abcdef"
+        } else {
+            b"def"
+        };
+        let digest = Algorithm::Sha256.digest(content);
+        upload
+            .commit(&digest)
+            .await
+            .expect("what broke off is not part of it");
+        assert_eq!(node.blob(&digest).await.unwrap(), content);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_request_acknowledges_what_a_broken_body_left() {
+    let node = node().await;
+    let mut upload = node.begin().await;
+    upload
+        .append(chunk(None, b"abc", false).await)
+        .await
+        .expect_err("the body broke off");
+    assert_eq!(upload.acknowledge().await.expect("it is durable"), 3);
+    upload
+        .append(chunk(Some(3), b"d", true).await)
+        .await
+        .expect("it goes on there");
+    upload
+        .commit(&Algorithm::Sha256.digest(b"abcd"))
+        .await
+        .expect("it commits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_out_of_order_changes_nothing() {
+    let node = node().await;
+    let mut upload = node.begin().await;
+    upload
+        .append(chunk(None, b"abc", true).await)
+        .await
+        .expect("the chunk fits");
+    upload.acknowledge().await.expect("it is durable");
+    for start in [0, 2, 4] {
+        let failure = upload.append(chunk(Some(start), b"x", true).await).await;
+        let failure = failure.expect_err("it does not fit");
+        let RegistryError::RangeOutOfOrder { offset, .. } = failure.error else {
+            panic!("another error: {}", failure.error);
+        };
+        assert_eq!((offset, failure.is_usable), (3, true), "start {start}");
+    }
+    upload
+        .commit(&Algorithm::Sha256.digest(b"abc"))
+        .await
+        .expect("it is as it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_another_length_leaves_nothing() {
+    let node = node().await;
+    let mut upload = node.begin().await;
+    let mut long = chunk(None, b"abc", true).await;
+    long.length = Some(2);
+    let failure = upload
+        .append(long)
+        .await
+        .expect_err("it is longer than announced");
+    assert!(matches!(
+        failure.error,
+        RegistryError::SizeMismatch {
+            expected: 2,
+            actual: 3
+        }
+    ));
+    assert_eq!(upload.acknowledge().await.expect("nothing to do"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_content_ends_the_upload_and_links_nothing() {
+    let node = node().await;
+    let mut upload = node.begin().await;
+    let id = upload.id();
+    upload
+        .append(chunk(None, b"abc", true).await)
+        .await
+        .expect("the chunk fits");
+    let expected = Algorithm::Sha256.digest(b"other");
+    let error = upload
+        .commit(&expected)
+        .await
+        .expect_err("the digest does not match");
+    assert!(
+        matches!(error, RegistryError::DigestMismatch { .. }),
+        "{error}"
+    );
+    assert_eq!(node.row(id).await, None);
+    let text = expected.to_string();
+    let found = node
+        .tools
+        .metadata
+        .read(|view| read::blob(view, "a/b", &text))
+        .await;
+    assert_eq!(found.expect("the state can be read"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_algorithm_is_computed_from_the_object() {
+    let node = node().await;
+    let mut upload = node.begin().await;
+    upload
+        .append(chunk(None, b"abc", true).await)
+        .await
+        .expect("the chunk fits");
+    upload.acknowledge().await.expect("it is durable");
+    let digest = Algorithm::Sha512.digest(b"abc");
+    upload.expect(digest.algorithm());
+    upload.commit(&digest).await.expect("it is read back");
+    assert_eq!(node.blob(&digest).await.unwrap(), "abc");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_goes_on_at_the_acknowledged_offset() {
+    let node = node().await;
+    for is_released in [true, false] {
+        let mut first = node.begin().await;
+        let id = first.id();
+        first
+            .append(chunk(None, b"abc", true).await)
+            .await
+            .expect("the chunk fits");
+        first.acknowledge().await.expect("it is durable");
+        let key = first.object_key.clone();
+        let late = if is_released {
+            first
+                .append(chunk(Some(3), b"lost", false).await)
+                .await
+                .expect_err("it broke off");
+            first.release().await.expect("it lets go");
+            None
+        } else {
+            Some(first)
+        };
+        let row = node.row(id).await.expect("it is under way");
+        let claimed = Upload::claim(&node.tools, id, &repository(), &row).await;
+        let mut second = claimed.expect("it can be claimed");
+        assert_eq!(
+            second.object_key == key,
+            is_released,
+            "a key has one writer"
+        );
+        if let Some(mut late) = late {
+            // The former owner wakes up: its bytes go nowhere, and its word counts for nothing.
+            late.append(chunk(Some(3), b"LATE", true).await)
+                .await
+                .expect("it does not know");
+            late.acknowledge().await.expect_err("its epoch is over");
+        }
+        second
+            .append(chunk(Some(3), b"def", true).await)
+            .await
+            .expect("it goes on");
+        let digest = Algorithm::Sha256.digest(b"abcdef");
+        second.commit(&digest).await.expect("it commits");
+        assert_eq!(node.blob(&digest).await.unwrap(), "abcdef");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_without_bytes_can_be_claimed_and_committed() {
+    let node = node().await;
+    let id = node.begin().await.id();
+    let row = node.row(id).await.expect("it is under way");
+    let claimed = Upload::claim(&node.tools, id, &repository(), &row).await;
+    let digest = Algorithm::Sha256.digest(b"");
+    claimed
+        .expect("it can be claimed")
+        .commit(&digest)
+        .await
+        .expect("an empty blob is a blob");
+    assert_eq!(node.blob(&digest).await.unwrap(), "");
+}
