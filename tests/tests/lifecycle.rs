@@ -7,6 +7,7 @@ mod lifecycle {
     mod health;
     mod logs;
     mod metrics;
+    mod purging;
     mod restart;
     mod shutdown;
 }

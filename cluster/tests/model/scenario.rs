@@ -160,23 +160,7 @@ impl Scenario {
                 epoch,
                 key,
                 node,
-            } => {
-                let (upload, epoch_seen, _) = self.upload(*upload, *epoch);
-                // Keys are random: nobody draws the one that the upload has.
-                let own = self
-                    .naive
-                    .uploads
-                    .get(&upload)
-                    .map(|upload| upload.key.clone());
-                let drawn = Some(self.key(key)).filter(|key| Some(key) != own.as_ref());
-                let fresh_key = drawn.unwrap_or_else(|| self.key(&KeyChoice::Fresh));
-                Action::ClaimUpload(rpc::ClaimUpload {
-                    upload,
-                    epoch_seen,
-                    owner: self.owner(*node),
-                    fresh_key,
-                })
-            }
+            } => self.claim(*upload, *epoch, key, *node),
             Kind::Commit {
                 upload,
                 epoch,
@@ -196,6 +180,12 @@ impl Scenario {
                 let (upload, epoch, _) = self.upload(*upload, *epoch);
                 Action::CancelUpload(rpc::CancelUpload { upload, epoch })
             }
+            other => self.content_action(other),
+        }
+    }
+
+    fn content_action(&self, kind: &Kind) -> Action {
+        match kind {
             Kind::Damage { digest, is_current } => {
                 let digest = pick(&BLOBS, *digest).to_owned();
                 let current = self.naive.key_of(&digest).filter(|_| *is_current);
@@ -235,6 +225,20 @@ impl Scenario {
             Kind::Repeat { .. } => condemn(u8::MAX),
             other => fixed(other),
         }
+    }
+
+    fn claim(&mut self, upload: u8, epoch: i64, key: &KeyChoice, node: u8) -> Action {
+        let (upload, epoch_seen, _) = self.upload(upload, epoch);
+        // Keys are random: nobody draws the one that the upload has.
+        let row = self.naive.uploads.get(&upload);
+        let own = row.map(|row| row.key.clone());
+        let drawn = Some(self.key(key)).filter(|key| Some(key) != own.as_ref());
+        Action::ClaimUpload(rpc::ClaimUpload {
+            upload,
+            epoch_seen,
+            owner: self.owner(node),
+            fresh_key: drawn.unwrap_or_else(|| self.key(&KeyChoice::Fresh)),
+        })
     }
 
     fn checkpoint(&self, upload: u8, epoch: i64, ahead: i64, is_release: bool) -> Action {

@@ -72,7 +72,7 @@ impl Storage {
                 .section("delete")
                 .boolean("enabled", defaults == Defaults::WithoutFile),
             is_redirect_disabled: section.section("redirect").boolean("disable", false),
-            upload_purging: upload_purging(&mut maintenance.section("uploadpurging")),
+            upload_purging: upload_purging(&mut maintenance),
             is_read_only: maintenance.section("readonly").boolean("enabled", false),
         }
     }
@@ -149,13 +149,25 @@ fn filesystem_root(section: &mut Section<'_>, defaults: Defaults) -> PathBuf {
         .map_or_else(|| PathBuf::from(default), PathBuf::from)
 }
 
-fn upload_purging(section: &mut Section<'_>) -> UploadPurging {
+fn upload_purging(maintenance: &mut Section<'_>) -> UploadPurging {
     const AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
     const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
     const AGE_MIN: Duration = Duration::from_secs(1);
     const INTERVAL_MIN: Duration = Duration::from_secs(1);
+    let written = maintenance
+        .node("uploadpurging")
+        .map(|node| node.origin.clone());
+    let section = &mut maintenance.section("uploadpurging");
+    let is_enabled = section.boolean("enabled", true);
+    if let Some(origin) = written.filter(|_| is_enabled) {
+        section.report().warn(
+            &origin,
+            "storage.maintenance.uploadpurging is read but not acted on yet: abandoned uploads \
+             stay until garbage collection is built",
+        );
+    }
     UploadPurging {
-        is_enabled: section.boolean("enabled", true),
+        is_enabled,
         age: section.duration("age", AGE_MIN, AGE),
         interval: section.duration("interval", INTERVAL_MIN, INTERVAL),
         is_dry_run: section.boolean("dryrun", false),

@@ -1,5 +1,6 @@
 //! Upload ids that are unknown, of another repository, or committed before.
 
+use roadstead_tests::raw::Raw;
 use roadstead_tests::{Registry, Repository, Setup, fixture};
 
 use super::refusal::{check_nothing_stored, check_stored};
@@ -103,4 +104,65 @@ fn upload_id_used_twice_at_once() {
     upload.put(digest.as_str(), b"").expect(201);
     assert!(repository.get_blob(&digest).expect(200).body == content);
     check_stored(&registry, 1);
+}
+
+/// A client that sends a whole layer to an upload that is gone hears so, and not a reset.
+#[test]
+fn refusal_is_heard_over_a_large_body() {
+    let registry = Registry::start(Setup::default());
+    let repository = registry.repository("sessions/large");
+    let never_given = "0b9a1c58-3a3e-4b9f-9a52-6f6f0e3f5e11";
+    let body = fixture::random(3, 600_000);
+    let digest = fixture::digest(&body);
+    let path = format!("blobs/uploads/{never_given}");
+    let other = registry.repository("Not/A/Name");
+    for _ in 0..10 {
+        let request = repository.request("PATCH", &path).body(body.clone());
+        request.send().refused(404, CODE);
+        let closing = format!("{path}?digest={digest}");
+        let request = repository.request("PUT", &closing).body(body.clone());
+        request.send().refused(404, CODE);
+        let closing = format!("{path}?digest=nonsense");
+        let request = repository.request("PUT", &closing).body(body.clone());
+        request.send().refused(400, "DIGEST_INVALID");
+        let request = other.request("PATCH", &path).body(body.clone());
+        request.send().refused(400, "NAME_INVALID");
+        let request = repository.request("PUT", "manifests/-x").body(body.clone());
+        request.send().refused(400, "TAG_INVALID");
+        let request = repository.request("PUT", "tags/list").body(body.clone());
+        request.send().refused(405, "UNSUPPORTED");
+    }
+    check_nothing_stored(&registry);
+}
+
+/// A connection goes on serving after a refusal, or is closed: its next answer is its own.
+#[test]
+fn connection_is_in_step_after_a_refusal() {
+    let registry = Registry::start(Setup::default());
+    let host = registry.address();
+    let body = "GET /v2/smuggled HTTP/1.1\r\n\r\n".repeat(100);
+    let length = body.len();
+    for target in [
+        "PATCH /v2/a/blobs/uploads/0b9a1c58-3a3e-4b9f-9a52-6f6f0e3f5e11",
+        "PUT /v2/a/manifests/-x",
+        "PUT /v2/A/manifests/x",
+        "BREW /v2/",
+        "GET /v2/",
+    ] {
+        let mut raw = Raw::connect(&host);
+        raw.send(format!(
+            "{target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        raw.send(&body);
+        let first = raw.answer();
+        raw.send(format!("GET /v2/_catalog HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        if let Ok(Some(second)) = raw.try_answer() {
+            assert_eq!(
+                second.status, 200,
+                "after {target}: {first:?} then {second:?}"
+            );
+            assert_eq!(second.body, b"{\"repositories\":[]}", "{second:?}");
+        }
+    }
+    check_nothing_stored(&registry);
 }

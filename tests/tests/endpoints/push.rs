@@ -1,5 +1,6 @@
 //! end-4 and end-6: blobs are pushed whole, the ways that clients do it.
 
+use roadstead_tests::raw::Raw;
 use roadstead_tests::{Answer, Repository, fixture, shared};
 
 #[track_caller]
@@ -221,4 +222,47 @@ fn same_blob_may_be_pushed_at_once() {
             });
         }
     });
+}
+
+/// Clients in Go encode the colon of a digest in a query, and may do so in a path.
+#[test]
+fn colon_of_a_digest_may_be_encoded() {
+    let (repository, _registry) = shared::repository("push/encoded");
+    let content = fixture::random(13, 500);
+    let digest = fixture::digest(&content);
+    let encoded = digest.as_str().replace(':', "%3A");
+    repository
+        .start_upload()
+        .put(&encoded, &content)
+        .expect(201);
+    let path = format!("blobs/{encoded}");
+    assert_eq!(
+        repository.request("GET", &path).send().expect(200).body,
+        content
+    );
+    let mount = format!("blobs/uploads/?mount={encoded}&from=push%2Fencoded");
+    repository.request("POST", &mount).send().expect(201);
+}
+
+/// Some clients ask before they send much.
+#[test]
+fn body_is_asked_for() {
+    let registry = shared::registry();
+    let upload = registry.repository("push/expect").start_upload();
+    let content = fixture::random(14, 1000);
+    let digest = fixture::digest(&content);
+    let host = registry.address();
+    let mut raw = Raw::connect(&host);
+    raw.send(format!(
+        "PUT {}?digest={digest} HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\n\
+         Content-Length: 1000\r\n\r\n",
+        upload.path()
+    ));
+    let head = raw
+        .head()
+        .expect("an answer comes")
+        .expect("and is not empty");
+    assert_eq!(head.status, 100);
+    raw.send(&content);
+    assert_eq!(raw.answer().status, 201);
 }

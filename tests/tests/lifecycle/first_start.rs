@@ -49,6 +49,11 @@ fn without_a_file_http2_needs_no_tls() {
     let registry = Registry::start(Setup::without_file());
     let answer = registry.client().by_http2().get("/v2/").expect(200);
     assert_eq!(answer.version, Version::HTTP_2);
+    let setup = Setup::without_file().variable("REGISTRY_HTTP_HTTP2_DISABLED", "true");
+    let registry = Registry::start(setup);
+    let request = registry.client().by_http2().request("GET", "/v2/");
+    assert!(request.try_send().is_err(), "HTTP/2 was answered");
+    registry.client().get("/v2/").expect(200);
 }
 
 /// The environment of Distribution's own compose example.
