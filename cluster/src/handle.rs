@@ -3,6 +3,7 @@
 //! Cheap to clone, and usable from any runtime: Raft itself lives where `open` was called.
 
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -104,21 +105,40 @@ impl Metadata {
     /// [`OpenError`]; nothing was changed when the folder could not be trusted.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
         let identity = Identity::open(&options.datadir)?;
-        let corrupt = |path: PathBuf, reason: String| OpenError::Corrupt { path, reason };
         let folder = options.datadir.join("log");
-        let log = LogStore::open(&folder).map_err(|error| corrupt(folder, error.to_string()))?;
+        let is_log_gone = !folder.exists() && holds_state(&options.datadir);
+        if is_log_gone {
+            let reason = "its Raft log is gone, while the state is still there".to_owned();
+            return Err(OpenError::Corrupt {
+                path: options.datadir.clone(),
+                reason,
+            });
+        }
+        let log = LogStore::open(&folder).map_err(|error| open_error(folder, error))?;
         let folder = options.datadir.clone();
-        let machine =
-            StateMachine::open(&folder).map_err(|error| corrupt(folder, error.to_string()))?;
+        let machine = StateMachine::open(&folder).map_err(|error| open_error(folder, error))?;
         let state = machine.state();
         let log_is_open = log.watch();
         let is_fresh = log
             .is_fresh()
             .map_err(|error| OpenError::Raft(error.into()))?;
+        let has_state = state.applied().is_ok_and(|applied| applied.0.is_some());
+        if is_fresh && has_state {
+            let reason = "its Raft log is empty, while the state is not".to_owned();
+            return Err(OpenError::Corrupt {
+                path: options.datadir.clone(),
+                reason,
+            });
+        }
         let config = Arc::new(raft_config(options)?);
+        // Raft starts from what lies on disk: if it cannot, log, state and snapshots contradict.
+        let path = options.datadir.clone();
         let raft = Raft::new(identity.node, config, Alone, log, machine)
             .await
-            .map_err(|error| OpenError::Raft(error.into()))?;
+            .map_err(|error| OpenError::Corrupt {
+                path,
+                reason: error.to_string(),
+            })?;
         let shared = Shared {
             identity,
             proposal_timeout: options.proposal_timeout,
@@ -362,7 +382,7 @@ impl Metadata {
     pub async fn close(self) -> Result<(), Error> {
         self.shutdown().await?;
         let is_open = self.state.watch();
-        let log = self.log_is_open.clone();
+        let log = Weak::clone(&self.log_is_open);
         drop(self);
         let deadline = Instant::now() + CLOSE_TIME;
         while is_open() || log.strong_count() > 0 {
@@ -415,6 +435,25 @@ fn needs_origin(action: &Action) -> bool {
         | Action::PutManifest(_)
         | Action::DeleteManifest(_)
         | Action::DeleteTag(_) => true,
+    }
+}
+
+/// Whether a state was begun in the folder.
+fn holds_state(datadir: &std::path::Path) -> bool {
+    datadir.join("state").join("current").exists()
+}
+
+/// What is damaged has to be restored; what the system refuses has to be allowed.
+fn open_error(path: PathBuf, source: io::Error) -> OpenError {
+    match source.kind() {
+        io::ErrorKind::InvalidData => OpenError::Corrupt {
+            path,
+            reason: source.to_string(),
+        },
+        _ => {
+            let hint = "check the disk, the permissions and the limit of open files";
+            OpenError::Folder { path, hint, source }
+        }
     }
 }
 

@@ -32,9 +32,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether `datadir` holds no identity yet.
+    /// Whether `datadir` holds nothing of a node yet.
     pub(crate) fn is_fresh(datadir: &Path) -> bool {
-        !datadir.join(FILE).exists()
+        [FILE, "log", "state"]
+            .iter()
+            .all(|name| !datadir.join(name).exists())
     }
 
     /// Locks `datadir` and reads the identity in it; makes both when they are absent.

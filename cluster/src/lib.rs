@@ -6,8 +6,8 @@
 //! then the proposer hears. A read goes: [`Metadata::read`] waits until everything acknowledged
 //! before is applied here, then looks at the local state.
 //!
-//! Architecture invariants: this crate never touches blob bytes; only `consensus`, `store` and
-//! `network` name openraft; only `store` names RocksDB.
+//! Architecture invariants: this crate never touches blob bytes; only `consensus`, `store`,
+//! `network` and `handle` name openraft; only `store` names RocksDB.
 
 pub mod metadata;
 

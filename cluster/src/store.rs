@@ -7,6 +7,8 @@
 //! <datadir>/snapshots/<term>-<index>/   one checkpoint of the state, as files
 //! ```
 
+use std::io;
+
 pub(crate) mod folder;
 pub(crate) mod log;
 pub(crate) mod machine;
@@ -17,7 +19,13 @@ pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
-/// RocksDB's errors as what openraft expects.
-pub(crate) fn database_error(error: rocksdb::Error) -> std::io::Error {
-    std::io::Error::other(error)
+/// RocksDB's errors as what openraft expects. What RocksDB finds damaged is invalid data.
+pub(crate) fn database_error(error: rocksdb::Error) -> io::Error {
+    let kind = match error.kind() {
+        rocksdb::ErrorKind::Corruption | rocksdb::ErrorKind::InvalidArgument => {
+            io::ErrorKind::InvalidData
+        }
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }

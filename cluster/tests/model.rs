@@ -197,7 +197,7 @@ fn random_commands_reach_every_outcome() {
         PutManifest: BLOB_UNKNOWN, DELETING, done
         RaiseFeatureLevel: FEATURE_LEVEL, done
         ReleaseUpload: EPOCH_STALE, OFFSET_BEHIND, UPLOAD_UNKNOWN, done
-        RenewHold: done
+        RenewHold: BLOB_UNKNOWN, done
         StartNode: FEATURE_LEVEL, IDENTITY_MISMATCH, started
         any request: BOOT_STALE, SERIAL_FORGOTTEN
     "#]]

@@ -73,6 +73,10 @@ pub enum RegistryError {
     ManifestInvalid(#[from] ManifestError),
     #[error("{0}")]
     ManifestForbidden(String),
+    #[error("the body broke off; push the manifest again")]
+    ManifestBroken,
+    #[error("the body took too long; push the manifest again")]
+    ManifestSlow,
     #[error("a manifest has at most {MANIFEST_BYTES_MAX} bytes")]
     ManifestTooLarge,
     #[error("a manifest with at most {DESCRIPTORS_MAX} descriptors was too large to store")]
@@ -81,7 +85,8 @@ pub enum RegistryError {
     ManifestBlobsUnknown(Vec<String>),
     #[error("one request sets at most {TAGS_PER_PUT_MAX} tags, not {0}")]
     TooManyTags(usize),
-    #[error("the blob {digest} is needed by {} manifest(s) of this repository; delete those first", .manifests.len())]
+    #[error("manifests of this repository need the blob {digest}, {} of them named in the detail; \
+             delete those first", .manifests.len())]
     StillReferenced {
         digest: Digest,
         manifests: Vec<String>,
@@ -99,6 +104,8 @@ pub enum RegistryError {
     UploadMoving,
     #[error("a health check fails; see /debug/health")]
     Unhealthy,
+    #[error("the node is stopping; send requests to another one")]
+    Draining,
     #[error("the object store is out of space")]
     NoSpace(#[source] Source),
     #[error("{what} cannot be reached; try again in a moment")]

@@ -14,6 +14,12 @@ pub const TAGS_PER_PUT_MAX: usize = 100;
 /// Referrers in one answer; a `Link` leads to the next. A page stays below a few megabytes.
 pub const REFERRERS_PER_PAGE: usize = 1_000;
 
+/// Referrers that are read at once: each may carry annotations of megabytes.
+pub const REFERRERS_PER_READ: usize = 16;
+
+/// Referrers that one request looks at to find those of a wanted type; a `Link` leads on.
+pub const REFERRERS_LOOKED_AT_MAX: usize = 10_000;
+
 /// Bytes of one page of referrers, since annotations can be large.
 pub const REFERRERS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -33,12 +39,19 @@ pub const BODY_PIECES_WAITING: usize = 8;
 /// How long a body may stand still before it counts as broken.
 pub const BODY_IDLE: Duration = Duration::from_secs(30);
 
+/// Bytes of manifests that are at work on a node at once, by their announced length. Each is held
+/// a few times over on its way through the log; one that finds no room waits, then gets 429.
+pub const MANIFEST_BYTES_AT_WORK: usize = 32 * 1024 * 1024;
+
+/// How long a manifest waits for room.
+pub const MANIFEST_ROOM_TIME: Duration = Duration::from_secs(10);
+
 /// How long the body of a manifest may take as a whole: it is at most 4 MiB.
 pub const MANIFEST_BODY_TIME: Duration = Duration::from_secs(120);
 
 /// Bytes of an unwanted body that are read and dropped, so that the client sees the answer rather
 /// than a reset.
-pub const DRAINED_BYTES_MAX: usize = 1024 * 1024;
+pub const DRAINED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How long that may take.
 pub const DRAINED_TIME: Duration = Duration::from_secs(5);
@@ -52,11 +65,40 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a closing connection may linger.
 pub const DISCONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// Connections of one worker that are open at once; further ones wait in the kernel.
-pub const CONNECTIONS_PER_WORKER: usize = 8_192;
+/// Connections that are open at once on a node; further ones wait in the kernel.
+pub const CONNECTIONS_MAX: usize = 16_384;
 
-/// Upload sessions that are open on a node at once. Each may hold a file; further ones get 429.
+/// Upload sessions that are open on a node at once; further ones get 429.
 pub const UPLOADS_OPEN_MAX: usize = 2_048;
+
+/// Files that the databases hold open, and a few for the rest of the process.
+pub const FILES_RESERVED: u64 = 576;
+
+/// What a node takes on at once, so that it never runs out of files: each connection may hold a
+/// socket and a blob, each upload a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Connections, over all workers.
+    pub connections: usize,
+    /// Upload sessions.
+    pub uploads: usize,
+}
+
+impl Capacity {
+    /// What `files` open files allow; `None` is no limit.
+    pub fn of(files: Option<u64>) -> Self {
+        let spare = files.map_or(u64::MAX, |files| files.saturating_sub(FILES_RESERVED));
+        let part = |share: u64, max: usize| {
+            usize::try_from(spare / share)
+                .unwrap_or(usize::MAX)
+                .clamp(16, max)
+        };
+        Self {
+            connections: part(3, CONNECTIONS_MAX),
+            uploads: part(6, UPLOADS_OPEN_MAX),
+        }
+    }
+}
 
 /// How long an upload session may be idle before the node lets go of it. The upload lives on: the
 /// next request claims it.
@@ -83,8 +125,14 @@ pub const CLAIM_LOCKS: usize = 64;
 /// Times that a claim is tried when another owner was faster.
 pub const CLAIM_TRIES: usize = 5;
 
-/// Deletions left over from a crash that are taken up at once.
+/// Deletions that were interrupted and are taken up at once.
 pub const DELETIONS_RESUMED: usize = 100;
+
+/// How often interrupted deletions are looked for.
+pub const DELETIONS_LOOK: Duration = Duration::from_secs(10);
+
+/// How long a stopping node tries to let go of its uploads, beyond the time for requests.
+pub const RELEASE_TIME: Duration = Duration::from_secs(10);
 
 /// File descriptors without which the node does not start: databases, connections and uploads.
 pub const FILE_DESCRIPTORS_MIN: u64 = 1_024;
@@ -103,3 +151,18 @@ pub const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What `Retry-After` says when the node cannot answer now, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_on_fits_the_files() {
+        for files in [FILE_DESCRIPTORS_MIN, 4_096, 1 << 20] {
+            let capacity = Capacity::of(Some(files));
+            let used = FILES_RESERVED + (2 * capacity.connections + capacity.uploads) as u64;
+            assert!(used <= files, "{used} of {files}");
+        }
+        assert_eq!(Capacity::of(None).uploads, UPLOADS_OPEN_MAX);
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use actix::Actor;
 use actix_rt::{Arbiter, System};
-use roadstead_cluster::{Metadata, Options};
+use roadstead_cluster::{Metadata, Options, read};
 use roadstead_storage::{BlobStore, Filesystem, Measured, Memory};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
@@ -21,8 +21,8 @@ use crate::founding;
 use crate::health::Health;
 use crate::http::{Bound, Server, Shared};
 use crate::limits::{
-    DELETIONS_RESUMED, FILE_DESCRIPTORS_MIN, LOG_ENTRIES_KEPT, PROPOSAL_TIMEOUT,
-    SNAPSHOT_AFTER_ENTRIES,
+    Capacity, DELETIONS_LOOK, DELETIONS_RESUMED, FILE_DESCRIPTORS_MIN, LOG_ENTRIES_KEPT,
+    PROPOSAL_TIMEOUT, RELEASE_TIME, SNAPSHOT_AFTER_ENTRIES,
 };
 use crate::service::{Policy, Registry};
 use crate::telemetry::metrics::RaftState;
@@ -46,6 +46,8 @@ pub enum Stopped {
 /// [`Stopped`], with a sentence for people.
 pub fn run(loaded: Loaded) -> Result<(), Stopped> {
     let policy = Policy::new(&loaded.config).map_err(Stopped::Config)?;
+    // Before anything opens files of its own.
+    let capacity = file_capacity()?;
     let logs = logs::install(&loaded.config.log).map_err(|error| start_error(&error))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -55,7 +57,15 @@ pub fn run(loaded: Loaded) -> Result<(), Stopped> {
         .enable_all()
         .build()
         .map_err(|error| start_error(&error))?;
-    let result = System::new().block_on(serve(loaded.config, policy, &runtime, logs.dropped()));
+    let result = System::new().block_on(serve(
+        loaded.config,
+        policy,
+        capacity,
+        &runtime,
+        logs.dropped(),
+    ));
+    // A call to a store that hangs is not waited for: nothing that it could still do was promised.
+    runtime.shutdown_timeout(RELEASE_TIME);
     drop(logs);
     result
 }
@@ -83,11 +93,11 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 async fn serve(
     config: Config,
     policy: Policy,
+    capacity: Capacity,
     runtime: &Runtime,
     log_drops: Dropped,
 ) -> Result<(), Stopped> {
     let mut signals = Signals::listen().map_err(|error| start_error(&error))?;
-    ensure_file_descriptors()?;
     let bound = bind("http.addr", &config.http.addr)?;
     let debug = config.http.debug.as_ref();
     let debug_bound = debug
@@ -115,7 +125,7 @@ async fn serve(
         store: Arc::clone(&store),
         metrics: Arc::clone(&metrics),
     };
-    let uploads = Uploads::start(tools, arbiters.clone());
+    let uploads = Uploads::start(tools, arbiters.clone(), capacity.uploads);
     let repositories = Repositories::new(metadata.clone(), arbiters);
     let supervisor = Supervisor::new(uploads.clone(), repositories.clone()).start();
     runtime.spawn(resume_deletions(metadata.clone()));
@@ -133,7 +143,8 @@ async fn serve(
         &config.http,
     ));
     let address = bound.address;
-    let server = Server::start(bound, &config.http, &shared).map_err(|e| start_error(&e))?;
+    let server =
+        Server::start(bound, &config.http, capacity, &shared).map_err(|e| start_error(&e))?;
     let debug_server = match (debug_bound, debug) {
         (Some(bound), Some(debug)) => {
             tracing::info!("metrics and health are served on http://{}", bound.address);
@@ -147,13 +158,18 @@ async fn serve(
     let result = wait(&mut signals, metadata.failed()).await;
     shared.drain();
     let is_graceful = result.is_ok() && !config.http.drain_timeout.is_zero();
+    let stopped = async {
+        server.stop(is_graceful).await;
+        // What is left of uploads can be gone on with by the next life of the node.
+        match tokio::time::timeout(RELEASE_TIME, supervisor.send(Drain)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the supervisor ended before it was drained"),
+            Err(_elapsed) => tracing::warn!("some uploads were not released in time"),
+        }
+    };
     tokio::select! {
-        () = server.stop(is_graceful) => {}
+        () = stopped => {}
         () = signals.interrupted() => tracing::warn!("stopping at once: interrupted"),
-    }
-    // What is left of uploads can be gone on with by the next life of the node.
-    if supervisor.send(Drain).await.is_err() {
-        tracing::error!("the supervisor has ended before it was drained");
     }
     if let Some(server) = debug_server {
         server.stop(false).await;
@@ -205,28 +221,25 @@ fn show_raft(metrics: &Metrics, metadata: Metadata) {
     });
 }
 
-/// Goes on with deletions that an earlier life of the node has begun.
+/// Goes on with deletions that an earlier life of the node, or a failing store, has interrupted.
 async fn resume_deletions(metadata: Metadata) {
-    use roadstead_cluster::read;
-    use roadstead_proto::rpc::metadata::response::Outcome;
-    use roadstead_proto::rpc::metadata::{Deletion, Response};
+    let mut look = tokio::time::interval(DELETIONS_LOOK);
     loop {
+        look.tick().await;
         let found = metadata
             .read(|view| read::deletions(view, DELETIONS_RESUMED))
             .await;
         let found = match found {
-            Ok(found) if found.is_empty() => return,
             Ok(found) => found,
-            Err(error) => return tracing::error!(%error, "left-over deletions cannot be read"),
+            Err(roadstead_cluster::Error::Stopped(_)) => return,
+            Err(error) => {
+                tracing::warn!(%error, "interrupted deletions cannot be read");
+                continue;
+            }
         };
         for (repository, digest) in found {
-            let begun = Outcome::Deletion(Deletion { is_finished: false });
-            let begun = Response {
-                outcome: Some(begun),
-            };
-            let finished = finish_deletion(&metadata, &repository, &digest, begun).await;
-            if let Err(error) = finished {
-                return tracing::error!(%error, %repository, %digest, "a deletion is left over");
+            if let Err(error) = finish_deletion(&metadata, &repository, &digest).await {
+                tracing::warn!(%error, %repository, %digest, "a deletion is still interrupted");
             }
         }
     }
@@ -274,26 +287,26 @@ fn bind(key: &str, address: &crate::config::Address) -> Result<Bound, Stopped> {
     })
 }
 
-/// Raises the soft limit as far as the system allows, and refuses to start with too few.
-fn ensure_file_descriptors() -> Result<(), Stopped> {
+/// Raises the soft limit of open files as far as the system allows, and refuses to start with too
+/// few.
+fn file_capacity() -> Result<Capacity, Stopped> {
     let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = Rlimit {
+    // A limit that stays as it is was good enough or is complained of below.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
             current: limit.maximum,
             maximum: limit.maximum,
-        };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::debug!(%error, "the limit of open files stays as it is");
-        }
-    }
-    // `None` is no limit at all.
+        },
+    );
     match getrlimit(Resource::Nofile).current {
         Some(found) if found < FILE_DESCRIPTORS_MIN => Err(Stopped::Start(format!(
             "only {found} files may be open at once, but the registry needs at least \
              {FILE_DESCRIPTORS_MIN}; raise the limit (`ulimit -n 65536`, or `LimitNOFILE` of the \
              service)"
         ))),
-        _ => Ok(()),
+        // `None` is no limit at all.
+        found => Ok(Capacity::of(found)),
     }
 }
 

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use roadstead_cluster::Metadata;
+use roadstead_cluster::metadata::View;
+use roadstead_cluster::{Metadata, read};
 use roadstead_proto::digest::Hasher;
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::refusal::Reason;
 use roadstead_proto::rpc::metadata::response::Outcome;
 use roadstead_proto::rpc::metadata::{
-    BeginUpload, CancelUpload, CheckpointUpload, ClaimUpload, CommitUpload, ReleaseUpload,
+    BeginUpload, CancelUpload, CheckpointUpload, CommitUpload, Forget, ReleaseUpload,
 };
 use roadstead_proto::rpc::state;
 use roadstead_proto::{Algorithm, Digest, RepositoryName, UploadId};
@@ -27,6 +28,10 @@ use uuid::Uuid;
 use crate::error::{Refused, RegistryError, outcome};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::UploadOpen;
+
+mod claim;
+
+use claim::{claim_of, claimed_row, parse_key};
 
 /// A piece of a request's body. A channel that closes without `End` is a body that broke off.
 #[derive(Debug)]
@@ -145,6 +150,12 @@ impl Tools {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), RegistryError> {
+        let (upload, text) = (id.to_string(), digest.to_string());
+        let is_remembered = |view: &dyn View| read::is_committed(view, &upload, &text);
+        let is_remembered = self.metadata.read(is_remembered).await;
+        if !is_remembered.map_err(RegistryError::metadata)? {
+            return Err(RegistryError::UploadUnknown(id.to_string()));
+        }
         let commit = CommitUpload {
             upload: id.to_string(),
             epoch: 0,
@@ -195,57 +206,6 @@ impl Upload {
             },
             hasher: Some(hasher),
             offset: 0,
-            _open: tools.metrics.upload_opened(),
-        })
-    }
-
-    /// Takes an upload that this node has no session for, at its acknowledged offset.
-    pub async fn claim(
-        tools: &Tools,
-        id: UploadId,
-        repository: &RepositoryName,
-        row: &state::Upload,
-    ) -> Result<Self, RegistryError> {
-        let claim = claim_of(tools, id, row.epoch);
-        let row = claimed_row(tools.propose(id, Action::ClaimUpload(claim)).await?)?;
-        let object_key = parse_key(&row.object_key)?;
-        let checkpoint = decode_checkpoint(&row)?;
-        let writer = match &checkpoint {
-            None => None,
-            Some(checkpoint) if row.former_key.is_empty() => {
-                Some(tools.store.resume(&object_key, checkpoint).await)
-            }
-            Some(checkpoint) => {
-                let former = parse_key(&row.former_key)?;
-                Some(
-                    tools
-                        .store
-                        .take_over(&former, checkpoint, &object_key)
-                        .await,
-                )
-            }
-        };
-        let algorithm = row.algorithm.parse().unwrap_or_default();
-        let hasher = if row.offset == 0 {
-            Some(Hasher::new(algorithm))
-        } else {
-            Hasher::restore(&row.hash_state)
-        };
-        Ok(Self {
-            tools: tools.clone(),
-            id,
-            repository: repository.clone(),
-            object_key,
-            epoch: row.epoch,
-            algorithm,
-            writer: writer.transpose().map_err(RegistryError::store)?,
-            hasher,
-            offset: row.offset,
-            acknowledged: Acknowledged {
-                offset: row.offset,
-                hash_state: row.hash_state.to_vec(),
-                checkpoint,
-            },
             _open: tools.metrics.upload_opened(),
         })
     }
@@ -356,9 +316,14 @@ impl Upload {
 
     /// Makes everything taken in durable and known, and returns the offset to tell.
     pub async fn acknowledge(&mut self) -> Result<u64, Failure> {
-        if self.offset == self.acknowledged.offset {
-            return Ok(self.offset);
+        if self.offset != self.acknowledged.offset {
+            self.checkpoint().await?;
         }
+        Ok(self.offset)
+    }
+
+    /// Makes everything taken in durable under this upload's own key, and has it recorded.
+    async fn checkpoint(&mut self) -> Result<(), Failure> {
         let Some(writer) = &mut self.writer else {
             return Err(Failure::broken(RegistryError::internal(
                 "bytes without a writer",
@@ -385,7 +350,7 @@ impl Upload {
             hash_state,
             checkpoint: Some(checkpoint),
         };
-        Ok(self.offset)
+        Ok(())
     }
 
     /// The digest will be of this algorithm: as long as nothing came in, hash with that one.
@@ -467,16 +432,29 @@ impl Upload {
         Ok(hasher.finish())
     }
 
-    /// end-14: forgets the upload; its bytes are reclaimed.
-    pub async fn cancel(self) -> Result<(), RegistryError> {
+    /// end-14: forgets the upload, and removes its bytes, which nobody could ever read.
+    pub async fn cancel(mut self) -> Result<(), RegistryError> {
         let cancel = CancelUpload {
             upload: self.id.to_string(),
             epoch: self.epoch,
         };
         self.tools
             .propose(self.id, Action::CancelUpload(cancel))
-            .await
-            .map(drop)
+            .await?;
+        // What is not removed here is left to the collector: the key is reclaimed.
+        drop(self.writer.take());
+        let deleted = self
+            .tools
+            .store
+            .delete(std::slice::from_ref(&self.object_key))
+            .await;
+        if deleted.iter().all(Result::is_ok) {
+            let forget = Forget {
+                object_keys: vec![self.object_key.to_string()],
+            };
+            self.tools.propose(self.id, Action::Forget(forget)).await?;
+        }
+        Ok(())
     }
 
     /// Lets go at what was acknowledged, so that the next owner goes on without copying.
@@ -506,39 +484,6 @@ impl Upload {
             .await
             .map(drop)
     }
-}
-
-fn claim_of(tools: &Tools, id: UploadId, epoch_seen: u64) -> ClaimUpload {
-    ClaimUpload {
-        upload: id.to_string(),
-        epoch_seen,
-        owner: Some(tools.owner()),
-        fresh_key: ObjectKey::for_upload(Uuid::new_v4()).to_string(),
-    }
-}
-
-fn claimed_row(outcome: Outcome) -> Result<state::Upload, RegistryError> {
-    match outcome {
-        Outcome::Claimed(claimed) => Ok(claimed.upload.unwrap_or_default()),
-        _ => Err(RegistryError::internal(
-            "a claim was answered with something else",
-        )),
-    }
-}
-
-fn parse_key(text: &str) -> Result<ObjectKey, RegistryError> {
-    text.parse()
-        .map_err(|error: roadstead_storage::Error| RegistryError::Internal(error.into()))
-}
-
-fn decode_checkpoint(row: &state::Upload) -> Result<Option<Checkpoint>, RegistryError> {
-    if row.checkpoint.is_empty() {
-        return Ok(None);
-    }
-    let decoded = Checkpoint::decode(&row.checkpoint);
-    decoded
-        .map(Some)
-        .map_err(|error| RegistryError::Internal(error.into()))
 }
 
 #[cfg(test)]

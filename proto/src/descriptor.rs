@@ -16,7 +16,9 @@ pub struct Descriptor {
     pub media_type: MediaType,
     /// Its digest.
     pub digest: Digest,
-    /// Its size in bytes. Negative sizes do not parse.
+    /// Its size in bytes. Negative sizes do not parse, and neither do those beyond 63 bits, which
+    /// clients hold in a signed number.
+    #[serde(deserialize_with = "signed_size")]
     pub size: u64,
     /// Where else the content may be fetched.
     #[serde(
@@ -58,4 +60,13 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn signed_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let size = u64::deserialize(deserializer)?;
+    if i64::try_from(size).is_ok() {
+        Ok(size)
+    } else {
+        Err(serde::de::Error::custom("a size has at most 63 bits"))
+    }
 }

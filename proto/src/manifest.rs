@@ -351,6 +351,7 @@ mod tests {
     #[test]
     fn refuses_what_is_no_manifest() {
         let config = descriptor("a/b");
+        let huge = config.replace(r#""size":0"#, r#""size":9223372036854775808"#);
         let negative = config.replace(r#""size":0"#, r#""size":-1"#);
         let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         let many = vec![config.clone(); DESCRIPTORS_MAX + 1].join(",");
@@ -391,6 +392,11 @@ mod tests {
             (
                 "no layers",
                 format!(r#"{{"schemaVersion":2,"config":{config}}}"#),
+                oci,
+            ),
+            (
+                "huge size",
+                format!(r#"{{"schemaVersion":2,"config":{huge},"layers":[]}}"#),
                 oci,
             ),
             (

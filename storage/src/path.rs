@@ -33,7 +33,8 @@ pub const KEY_BYTES_MAX: usize = 1024;
 /// A key relative to the root of a store, such as `roadstead/v1/objects/3f/3fa9…`.
 ///
 /// A key that exists is valid: at most [`KEY_BYTES_MAX`] bytes, one or more segments divided by
-/// `/`, none of them empty, `.` or `..`, and no control characters. Keys are ordered by their bytes.
+/// `/`, none of them empty, `.` or `..`, and no control characters. Keys are ordered by their
+/// bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey(Arc<str>);
 

@@ -348,6 +348,20 @@ impl Registry {
         repository.delete_blob(&digest).expect(202);
     }
 
+    /// Waits until a line of what the last process writes has all of these words.
+    #[track_caller]
+    pub fn says(&self, words: &[&str]) -> String {
+        let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
+        let found = wait::poll(LONG, || {
+            // The last line may not be whole yet.
+            let whole = |text: String| text.rfind('\n').map(|end| text[..=end].to_owned());
+            let said = [self.stderr(), self.stdout()].map(|text| whole(text).unwrap_or_default());
+            let mut lines = said.iter().flat_map(|text| text.lines());
+            lines.find(has_all).map(str::to_owned)
+        });
+        found.unwrap_or_else(|| panic!("no line has {words:?}\n{}", self.logs()))
+    }
+
     fn log(&self, name: &str) -> PathBuf {
         self.folder().join(format!("{name}.{}", self.run))
     }

@@ -7,7 +7,6 @@ mod lifecycle {
     mod health;
     mod logs;
     mod metrics;
-    mod purging;
     mod restart;
     mod shutdown;
 }

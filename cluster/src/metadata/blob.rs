@@ -56,17 +56,25 @@ pub(super) fn delete<V: View + ?Sized>(
     Ok(done())
 }
 
-/// Somebody was told that these exist.
+/// Somebody is about to be told that these exist: refused if one of them is gone by now.
 pub(super) fn renew_hold<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     moment: Moment,
     hold: &RenewHold,
 ) -> Result<Response, Fault> {
+    let mut gone = Vec::new();
     for digest in &hold.digests {
-        renew(transaction, moment, &hold.repository, digest)?;
-        manifest::renew_unheld(transaction, moment, &hold.repository, digest)?;
+        let is_link = renew(transaction, moment, &hold.repository, digest)?;
+        let is_manifest = manifest::renew_unheld(transaction, moment, &hold.repository, digest)?;
+        if !is_link && !is_manifest {
+            gone.push(digest.clone());
+        }
     }
-    Ok(done())
+    Ok(if gone.is_empty() {
+        done()
+    } else {
+        refuse_naming(Reason::BlobUnknown, gone)
+    })
 }
 
 /// The object under this key is missing or wrong, if the digest still lies there.

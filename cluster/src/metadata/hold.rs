@@ -80,7 +80,8 @@ pub(super) fn renew<V: View + ?Sized>(
     };
     if !transaction.any(&keys::references(repository, digest))? {
         transaction.delete(&keys::candidate(link.hold_until_ms, repository, digest));
-        link.hold_until_ms = hold_until(transaction, moment)?;
+        // A grace that was lowered since does not take back what a client was told before.
+        link.hold_until_ms = hold_until(transaction, moment)?.max(link.hold_until_ms);
         transaction.put(&key, &link);
         transaction.put(
             &keys::candidate(link.hold_until_ms, repository, digest),

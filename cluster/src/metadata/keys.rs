@@ -361,6 +361,14 @@ pub fn request(node: u64, boot: u64, serial: u64) -> Key<Response> {
     Key::new(Table::Requests, bytes)
 }
 
+/// The boot and serial in the key of a request.
+pub fn request_parts(key: &[u8]) -> Option<(u64, u64)> {
+    let (_node, rest) = split_number(key)?;
+    let (boot, rest) = split_number(rest)?;
+    let (serial, _) = split_number(rest)?;
+    Some((boot, serial))
+}
+
 /// The answers to the requests of a node.
 pub fn requests(node: u64) -> Prefix<Response> {
     Prefix::new(Table::Requests, node.to_be_bytes().to_vec())

@@ -201,23 +201,26 @@ fn settle<V: View + ?Sized>(
     Ok(())
 }
 
-/// An unheld manifest was seen or pushed again: it counts as unheld from now.
+/// An unheld manifest was seen or pushed again: it counts as unheld from now. Returns whether
+/// there is such a manifest at all.
 pub(super) fn renew_unheld<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     moment: Moment,
     repository: &str,
     digest: &str,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let key = keys::manifest(repository, digest);
-    if let Some(mut row) = transaction.row(&key)?
-        && row
-            .unheld_since_ms
-            .is_some_and(|since| since != moment.now_ms)
+    let Some(mut row) = transaction.row(&key)?.filter(|row| !row.deleting) else {
+        return Ok(false);
+    };
+    if row
+        .unheld_since_ms
+        .is_some_and(|since| since != moment.now_ms)
     {
         row.unheld_since_ms = Some(moment.now_ms);
         transaction.put(&key, &row);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// end-9 by tag.

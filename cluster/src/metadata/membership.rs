@@ -60,6 +60,8 @@ pub(super) fn start_node<V: View + ?Sized>(
         feature_level_max: start.feature_level_max,
         version: start.version.clone(),
         removed: false,
+        dropped_boot: former.dropped_boot,
+        dropped_serial: former.dropped_serial,
     };
     transaction.put(&key, &member);
     Ok(answer(Outcome::Started(Started { boot })))

@@ -222,6 +222,14 @@ pub fn upload<V: View + ?Sized>(view: &V, upload: &str) -> Result<Option<Upload>
     view.row(&keys::upload(upload))
 }
 
+/// Whether a commit of this upload under this digest is remembered.
+///
+/// # Errors
+/// [`Fault`].
+pub fn is_committed<V: View + ?Sized>(view: &V, upload: &str, digest: &str) -> Result<bool, Fault> {
+    view.has(&keys::committed(upload, digest))
+}
+
 /// At most `limit` deletions that are under way, as (repository, digest).
 ///
 /// # Errors

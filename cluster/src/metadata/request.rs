@@ -5,6 +5,7 @@
 
 use roadstead_proto::rpc::metadata::refusal::Reason;
 use roadstead_proto::rpc::metadata::{Origin, Response};
+use roadstead_proto::rpc::state::Member;
 
 use super::limits::REQUESTS_DROPPED_MAX;
 use super::refusal::refuse;
@@ -25,11 +26,12 @@ pub(super) fn admit<V: View + ?Sized>(
     if member.removed || member.boot != origin.boot {
         return Ok(Some(refuse(Reason::BootStale)));
     }
-    if origin.lowest_outstanding > member.lowest_serial {
-        member.lowest_serial = origin.lowest_outstanding;
+    let before = member.clone();
+    member.lowest_serial = member.lowest_serial.max(origin.lowest_outstanding);
+    drop_answered(transaction, origin.node, &mut member)?;
+    if member != before {
         transaction.put(&key, &member);
     }
-    drop_answered(transaction, origin, member.lowest_serial)?;
     if origin.serial < member.lowest_serial {
         // Its answer is gone, so whether it happened is not known here any more.
         return Ok(Some(refuse(Reason::SerialForgotten)));
@@ -49,18 +51,22 @@ pub(super) fn remember<V: View + ?Sized>(
     );
 }
 
-/// Drops the first few requests of the node that lie below `lowest`, those of earlier boots
-/// among them.
+/// Drops the first few answers of the node that nobody will ask for, those of earlier boots among
+/// them. The look begins where the last one ended, not at rows that were removed long ago.
 fn drop_answered<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
-    origin: &Origin,
-    lowest: u64,
+    node: u64,
+    member: &mut Member,
 ) -> Result<(), Fault> {
-    let end = keys::request(origin.node, origin.boot, lowest);
-    let oldest = transaction.keys(&keys::requests(origin.node), &[], REQUESTS_DROPPED_MAX)?;
+    let from = keys::request(node, member.dropped_boot, member.dropped_serial);
+    let end = keys::request(node, member.boot, member.lowest_serial);
+    let oldest = transaction.keys(&keys::requests(node), from.bytes(), REQUESTS_DROPPED_MAX)?;
     for key in oldest {
         if key.as_slice() >= end.bytes() {
             break;
+        }
+        if let Some((boot, serial)) = keys::request_parts(&key) {
+            (member.dropped_boot, member.dropped_serial) = (boot, serial.saturating_add(1));
         }
         transaction.delete_raw(Table::Requests, key);
     }

@@ -4,13 +4,21 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Makes a folder and its parents, and syncs the parent so that the name stays.
+/// Makes a folder and its parents, and syncs the parent of each so that the names stay.
 pub(crate) fn create(folder: &Path) -> io::Result<()> {
-    if !folder.is_dir() {
-        fs::create_dir_all(folder)?;
-        sync_parent(folder)?;
+    if folder.is_dir() {
+        return Ok(());
     }
-    Ok(())
+    if let Some(parent) = folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        create(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_parent(folder),
+    }
 }
 
 /// Replaces a small file whole: a reader after a crash sees the old or the new content.
@@ -28,7 +36,8 @@ pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
+/// Syncs the folder that holds `path`, so that its name stays.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
         _ => sync(Path::new(".")),

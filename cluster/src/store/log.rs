@@ -18,7 +18,7 @@ use roadstead_proto::rpc::raft;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, WriteBatch};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{database_error, options};
+use super::{database_error, folder, options};
 use crate::consensus::{
     Entry, LogId, TypeConfig, Vote, decode_entry, decode_log_id, decode_vote, encode_entry,
     encode_log_id, encode_vote,
@@ -84,10 +84,12 @@ impl Flush {
 
 impl LogStore {
     /// Opens the log in `folder`, which is made if it is absent.
-    pub(crate) fn open(folder: &Path) -> Result<Self, rocksdb::Error> {
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let tables =
             [ENTRIES, META].map(|name| ColumnFamilyDescriptor::new(name, options::log_table()));
-        let database = DB::open_cf_descriptors(&options::log_database(), folder, tables)?;
+        let database = DB::open_cf_descriptors(&options::log_database(), folder, tables)
+            .map_err(database_error)?;
+        folder::sync_parent(folder)?;
         let database = Arc::new(database);
         let (flushes, waiting) = mpsc::channel(FLUSHES_WAITING_MAX);
         let flushed = Arc::clone(&database);
@@ -202,6 +204,10 @@ fn flush_all(database: &DB, mut waiting: mpsc::Receiver<Flush>) {
             flush.complete(result.as_ref().copied().map_err(|error| {
                 io::Error::other(format!("the Raft log cannot be written: {error}"))
             }));
+        }
+        if result.is_err() {
+            // A later sync may succeed over pages that were lost: nothing is promised any more.
+            return;
         }
     }
 }

@@ -11,8 +11,15 @@ const STATE_WRITE_BUFFER_BYTES: usize = 32 << 20;
 /// Unwritten data of one table, in bytes. Two may exist: one filling, one being written.
 const TABLE_WRITE_BUFFER_BYTES: usize = 8 << 20;
 
-/// The log is read back only by a node that lags, so that little is cached.
+/// What was just appended is read back from the write buffer, so that little is cached.
 const LOG_CACHE_BYTES: usize = 4 << 20;
+
+/// What a table takes at once for unwritten data, in bytes. There are many tables and most are
+/// nearly empty: with RocksDB's default each would count as a megabyte.
+const ARENA_BYTES: usize = 64 << 10;
+
+/// Write-ahead log of one database, in bytes; beyond it tables are written out.
+const WRITE_AHEAD_BYTES: u64 = 128 << 20;
 
 /// Files that one database holds open.
 const OPEN_FILES_MAX: i32 = 256;
@@ -60,6 +67,7 @@ fn database() -> Options {
     options.set_max_background_jobs(2);
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
+    options.set_max_total_wal_size(WRITE_AHEAD_BYTES);
     options.set_paranoid_checks(true);
     options
 }
@@ -71,6 +79,7 @@ fn table(cache: &Cache) -> Options {
     block.set_bloom_filter(10.0, false);
     let mut options = Options::default();
     options.set_block_based_table_factory(&block);
+    options.set_arena_block_size(ARENA_BYTES);
     options.set_compression_type(DBCompressionType::Lz4);
     options
 }

@@ -200,6 +200,7 @@ impl Generation {
         let path = root.join(number.to_string());
         let database = DB::open_cf_descriptors(&options::state_database(), &path, tables)
             .map_err(database_error)?;
+        folder::sync_parent(&path)?;
         let files = Files {
             path,
             is_obsolete: AtomicBool::new(false),

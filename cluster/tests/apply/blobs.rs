@@ -214,7 +214,7 @@ fn a_renewed_hold_lasts_twice_the_grace_from_now() {
 }
 
 #[test]
-fn renewing_passes_over_what_is_referenced_or_absent() {
+fn renewing_passes_over_what_is_referenced_and_names_what_is_gone() {
     check(
         "push d in a
          put m in a of d tags x",
@@ -222,10 +222,10 @@ fn renewing_passes_over_what_is_referenced_or_absent() {
          renew d in b",
         expect![[r#"
             > @150 renew d x m in a
-            done
+            refused BLOB_UNKNOWN x
             + clock = 150
             > renew d in b
-            done
+            refused BLOB_UNKNOWN d
         "#]],
     );
 }
@@ -272,6 +272,24 @@ fn a_changed_grace_counts_for_holds_from_then_on() {
             ~ objects k-e-a = reclaimed 200
             + reclaimable 200 k-e-a
             ~ repositories a = manifests 0 tags 0 links 1 created u1000
+        "#]],
+    );
+}
+
+#[test]
+fn a_lowered_grace_takes_back_no_hold_that_was_given() {
+    check(
+        "push d in a
+         settings 10",
+        "@10 renew d in a
+         @150 condemn a/d",
+        expect![[r#"
+            > @10 renew d in a
+            done
+            + clock = 10
+            > @150 condemn a/d
+            condemned links 0 objects 0
+            ~ clock = 150
         "#]],
     );
 }

@@ -181,6 +181,8 @@ fn members() -> String {
         feature_level_max: 2,
         version: text("0.1.0"),
         removed: true,
+        dropped_boot: 4,
+        dropped_serial: 3,
     };
     line(&keys::member(258), &row)
 }
@@ -225,7 +227,7 @@ fn keys_and_rows_are_encoded_as_ever() {
         reclaimable 00000000000001026b = empty
         requests 000000000000000100000000000000020000000000000102 = 2a020801
         members 0000000000000102 = 0a08696e7374616e63651209686f73743a37303030180520
-            0628023205302e312e303801
+            0628023205302e312e30380140044803
         settings empty = 0a07636c75737465721002180120012880b89929
         clock empty = 08ac02
     "#]]

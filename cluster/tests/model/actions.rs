@@ -272,7 +272,7 @@ impl Naive {
         if !self.is_referenced(&link)
             && let Some(until) = self.links.get_mut(&link)
         {
-            *until = hold;
+            *until = hold.max(*until);
         }
     }
 
@@ -299,11 +299,27 @@ impl Naive {
     }
 
     fn renew_all(&mut self, renew: &rpc::RenewHold) -> Response {
+        let mut gone = Vec::new();
         for digest in &renew.digests {
+            let at = name(&renew.repository, digest);
+            let is_link = self.links.contains_key(&at);
+            let is_manifest = self
+                .manifests
+                .get(&at)
+                .is_some_and(|found| !found.is_doomed);
+            if !is_link && !is_manifest {
+                gone.push(digest.clone());
+            }
             self.renew(&renew.repository, digest);
-            self.renew_unheld(&renew.repository, digest);
+            if is_manifest {
+                self.renew_unheld(&renew.repository, digest);
+            }
         }
-        yes()
+        if gone.is_empty() {
+            yes()
+        } else {
+            no_because_of(Reason::BlobUnknown, gone)
+        }
     }
 
     fn renew_unheld(&mut self, repository: &str, digest: &str) {

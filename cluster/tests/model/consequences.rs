@@ -23,7 +23,8 @@ impl Naive {
         let links: Vec<_> = self.links.keys().cloned().collect();
         for link in links {
             if before.is_referenced(&link) && !self.is_referenced(&link) {
-                self.links.insert(link, hold);
+                let told = self.links[&link];
+                self.links.insert(link, hold.max(told));
             }
         }
     }

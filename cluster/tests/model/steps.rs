@@ -227,9 +227,8 @@ fn blobs() -> impl Strategy<Value = Kind> {
         3 => renew.prop_map(|(repository, blobs, manifest)| Kind::Renew {
             repository, blobs, manifest
         }),
-        4 => (byte(), prop_oneof![4 => Just(true), 1 => Just(false)]).prop_map(|(digest, is_current)| Kind::Damage {
-            digest, is_current
-        }),
+        4 => (byte(), prop_oneof![4 => Just(true), 1 => Just(false)])
+            .prop_map(|(digest, is_current)| Kind::Damage { digest, is_current }),
     ]
 }
 

@@ -21,6 +21,9 @@ use super::mailbox::{Mailbox, Undelivered};
 use crate::error::RegistryError;
 use crate::limits::{REPOSITORIES_ACTIVE_MAX, REPOSITORY_IDLE, REPOSITORY_MAILBOX};
 
+/// Times that an actor which ends while it is asked is started anew.
+const ASKED_MAX: usize = 3;
+
 /// The actor.
 struct RepositoryActor {
     metadata: Metadata,
@@ -65,22 +68,21 @@ async fn propose(metadata: &Metadata, action: Action) -> Result<Response, Regist
         .map_err(RegistryError::metadata)
 }
 
-/// Goes on with a deletion until it is finished.
+/// Goes on with a deletion until it is finished; one that has ended is.
 pub async fn finish_deletion(
     metadata: &Metadata,
     repository: &str,
     digest: &str,
-    mut response: Response,
 ) -> Result<Response, RegistryError> {
-    while let Some(Outcome::Deletion(deletion)) = &response.outcome {
-        if deletion.is_finished {
-            break;
-        }
+    loop {
         let (repository, digest) = (repository.to_owned(), digest.to_owned());
-        let step = ContinueDeletion { repository, digest };
-        response = propose(metadata, Action::ContinueDeletion(step)).await?;
+        let step = Action::ContinueDeletion(ContinueDeletion { repository, digest });
+        let response = propose(metadata, step).await?;
+        match &response.outcome {
+            Some(Outcome::Deletion(deletion)) if !deletion.is_finished => {}
+            _ => return Ok(response),
+        }
     }
-    Ok(response)
 }
 
 impl Actor for RepositoryActor {
@@ -120,7 +122,12 @@ impl Handler<DeleteManifest> for RepositoryActor {
         let metadata = self.metadata.clone();
         let deleted = async move {
             let response = propose(&metadata, Action::DeleteManifest(delete.clone())).await?;
-            finish_deletion(&metadata, &delete.repository, &delete.digest, response).await
+            match &response.outcome {
+                Some(Outcome::Deletion(deletion)) if !deletion.is_finished => {
+                    finish_deletion(&metadata, &delete.repository, &delete.digest).await
+                }
+                _ => Ok(response),
+            }
         };
         AtomicResponse::new(Box::pin(deleted.into_actor(self).map(
             |answer, actor, _context| {
@@ -161,10 +168,7 @@ impl Repositories {
         repository: &RepositoryName,
         put: command::PutManifest,
     ) -> Result<Response, RegistryError> {
-        self.mailbox(repository)?
-            .ask(PutManifest(put))
-            .await
-            .map_err(undelivered)?
+        self.ask(repository, || PutManifest(put.clone())).await
     }
 
     /// Deletes a manifest and the tags that point at it.
@@ -173,10 +177,8 @@ impl Repositories {
         repository: &RepositoryName,
         delete: command::DeleteManifest,
     ) -> Result<Response, RegistryError> {
-        self.mailbox(repository)?
-            .ask(DeleteManifest(delete))
+        self.ask(repository, || DeleteManifest(delete.clone()))
             .await
-            .map_err(undelivered)?
     }
 
     /// Deletes a tag.
@@ -185,10 +187,28 @@ impl Repositories {
         repository: &RepositoryName,
         delete: command::DeleteTag,
     ) -> Result<Response, RegistryError> {
-        self.mailbox(repository)?
-            .ask(DeleteTag(delete))
-            .await
-            .map_err(undelivered)?
+        self.ask(repository, || DeleteTag(delete.clone())).await
+    }
+
+    /// Asks the actor of a repository. One that ended just now, because it was idle, is started
+    /// anew: it had not taken the message in.
+    async fn ask<M>(
+        &self,
+        repository: &RepositoryName,
+        message: impl Fn() -> M,
+    ) -> Result<Response, RegistryError>
+    where
+        M: Message<Result = Result<Response, RegistryError>> + Send + 'static,
+        RepositoryActor: Handler<M, Result = Answer>,
+    {
+        for _ in 0..ASKED_MAX {
+            match self.mailbox(repository)?.ask(message()).await {
+                Ok(answer) => return answer,
+                Err(Undelivered::Full) => break,
+                Err(Undelivered::Closed) => {}
+            }
+        }
+        Err(RegistryError::TooMany("writes to this repository"))
     }
 
     /// The actor of a repository, started if there is none.
@@ -218,13 +238,5 @@ impl Repositories {
     pub(super) fn count(&self) -> usize {
         let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         active.values().filter(|mailbox| mailbox.is_open()).count()
-    }
-}
-
-fn undelivered(undelivered: Undelivered) -> RegistryError {
-    match undelivered {
-        Undelivered::Full => RegistryError::TooMany("writes to this repository"),
-        // It ended because it was idle, in this very moment.
-        Undelivered::Closed => RegistryError::TooMany("changes of this repository"),
     }
 }

@@ -13,18 +13,23 @@ use super::Arbiters;
 use super::mailbox::{Mailbox, Undelivered};
 use super::upload_session::{Append, Cancel, Commit, GetStatus, Release, UploadSession};
 use crate::error::RegistryError;
-use crate::limits::{CLAIM_LOCKS, CLAIM_TRIES, REGISTRY_MAILBOX, UPLOAD_MAILBOX, UPLOADS_OPEN_MAX};
+use crate::limits::{CLAIM_LOCKS, CLAIM_TRIES, REGISTRY_MAILBOX, UPLOAD_MAILBOX};
 use crate::upload::{Chunk, Tools, Upload};
 
 /// The actor.
 pub(super) struct UploadRegistry {
     sessions: HashMap<UploadId, Session>,
+    // Sessions that were ever opened.
+    opened: u64,
+    // Sessions that may be open at once.
+    capacity: usize,
     arbiters: Arbiters,
 }
 
 /// An open session and where it was begun.
 #[derive(Clone)]
 struct Session {
+    number: u64,
     repository: RepositoryName,
     mailbox: Mailbox<UploadSession>,
 }
@@ -47,7 +52,10 @@ struct HasRoom;
 /// A session has ended.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(super) struct Closed(pub(super) UploadId);
+pub(super) struct Closed {
+    pub(super) id: UploadId,
+    pub(super) number: u64,
+}
 
 /// All sessions that are open now.
 #[derive(Message)]
@@ -66,15 +74,18 @@ impl Handler<Open> for UploadRegistry {
     type Result = MessageResult<Open>;
 
     fn handle(&mut self, Open(upload): Open, context: &mut Context<Self>) -> Self::Result {
-        if self.sessions.len() >= UPLOADS_OPEN_MAX {
+        if self.sessions.len() >= self.capacity {
             return MessageResult(Err(RegistryError::TooMany("uploads")));
         }
         let (id, repository, registry) =
             (upload.id(), upload.repository().clone(), context.address());
-        let address = UploadSession::start_in_arbiter(self.arbiters.pick(), |_context| {
-            UploadSession::new(upload, registry)
+        self.opened += 1;
+        let number = self.opened;
+        let address = UploadSession::start_in_arbiter(self.arbiters.pick(), move |_context| {
+            UploadSession::new(upload, number, registry)
         });
         let session = Session {
+            number,
             repository,
             mailbox: Mailbox::new(address, UPLOAD_MAILBOX),
         };
@@ -96,21 +107,18 @@ impl Handler<HasRoom> for UploadRegistry {
     type Result = MessageResult<HasRoom>;
 
     fn handle(&mut self, _room: HasRoom, _context: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.sessions.len() < UPLOADS_OPEN_MAX)
+        MessageResult(self.sessions.len() < self.capacity)
     }
 }
 
 impl Handler<Closed> for UploadRegistry {
     type Result = ();
 
-    fn handle(&mut self, Closed(id): Closed, _context: &mut Context<Self>) {
+    fn handle(&mut self, closed: Closed, _context: &mut Context<Self>) {
         // A newer session of the same upload may stand here by now.
-        if self
-            .sessions
-            .get(&id)
-            .is_some_and(|session| !session.mailbox.is_open())
-        {
-            self.sessions.remove(&id);
+        let is_same = |session: &Session| session.number == closed.number;
+        if self.sessions.get(&closed.id).is_some_and(is_same) {
+            self.sessions.remove(&closed.id);
         }
     }
 }
@@ -145,6 +153,10 @@ fn registry_error(undelivered: Undelivered) -> RegistryError {
     }
 }
 
+fn unknown(id: UploadId) -> RegistryError {
+    RegistryError::UploadUnknown(id.to_string())
+}
+
 fn session_error(undelivered: Undelivered) -> RegistryError {
     match undelivered {
         Undelivered::Full => RegistryError::TooMany("requests for this upload"),
@@ -153,12 +165,14 @@ fn session_error(undelivered: Undelivered) -> RegistryError {
 }
 
 impl Uploads {
-    /// Starts the registry.
-    pub fn start(tools: Tools, arbiters: Arbiters) -> Self {
+    /// Starts the registry, for at most `capacity` open sessions.
+    pub fn start(tools: Tools, arbiters: Arbiters, capacity: usize) -> Self {
         let own = arbiters.pick().clone();
         let registry: Addr<UploadRegistry> =
-            UploadRegistry::start_in_arbiter(&own, |_context| UploadRegistry {
+            UploadRegistry::start_in_arbiter(&own, move |_context| UploadRegistry {
                 sessions: HashMap::new(),
+                opened: 0,
+                capacity,
                 arbiters,
             });
         let claims = (0..CLAIM_LOCKS).map(|_| Mutex::new(())).collect();
@@ -203,6 +217,24 @@ impl Uploads {
             .map_err(session_error)?
     }
 
+    /// end-4b: the whole blob in one request. The client never learns the upload's id, so that a
+    /// failure ends the upload too.
+    pub async fn commit_at_once(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        chunk: Chunk,
+    ) -> Result<(), RegistryError> {
+        let id = self.begin(repository, digest.algorithm()).await?;
+        let session = self.session(repository, id).await?;
+        let commit = Commit {
+            digest: digest.clone(),
+            chunk,
+            ends_upload: true,
+        };
+        session.mailbox.ask(commit).await.map_err(session_error)?
+    }
+
     /// end-6: takes in a last chunk and makes the upload a blob.
     pub async fn commit(
         &self,
@@ -220,6 +252,7 @@ impl Uploads {
         let commit = Commit {
             digest: digest.clone(),
             chunk,
+            ends_upload: false,
         };
         session.mailbox.ask(commit).await.map_err(session_error)?
     }
@@ -248,32 +281,46 @@ impl Uploads {
         session.mailbox.ask(Cancel).await.map_err(session_error)?
     }
 
+    /// The open session of an upload, if this node has one.
+    async fn find(
+        &self,
+        repository: &RepositoryName,
+        id: UploadId,
+    ) -> Result<Option<Session>, RegistryError> {
+        match self.registry.ask(Find(id)).await.map_err(registry_error)? {
+            Some(session) if session.repository != *repository => Err(unknown(id)),
+            found => Ok(found),
+        }
+    }
+
     /// The session of an upload; claims the upload if this node has none.
     async fn session(
         &self,
         repository: &RepositoryName,
         id: UploadId,
     ) -> Result<Session, RegistryError> {
-        let unknown = || RegistryError::UploadUnknown(id.to_string());
-        let is_own = |session: &Session| session.repository == *repository;
-        if let Some(session) = self.registry.ask(Find(id)).await.map_err(registry_error)? {
-            return if is_own(&session) {
-                Ok(session)
-            } else {
-                Err(unknown())
-            };
+        if let Some(session) = self.find(repository, id).await? {
+            return Ok(session);
         }
+        // To take over may mean to copy gigabytes. A client that loses its patience finds the
+        // upload further on when it comes again, so the claim goes on without it.
+        let (uploads, repository) = (self.clone(), repository.clone());
+        let claimed = actix_rt::spawn(async move { uploads.claim(&repository, id).await });
+        claimed.await.unwrap_or(Err(RegistryError::UploadMoving))
+    }
+
+    async fn claim(
+        &self,
+        repository: &RepositoryName,
+        id: UploadId,
+    ) -> Result<Session, RegistryError> {
         let mut hash = DefaultHasher::new();
         id.hash(&mut hash);
         let lock = usize::try_from(hash.finish() % CLAIM_LOCKS as u64).unwrap_or_default();
         let _claiming = self.claims[lock].lock().await;
         for _ in 0..CLAIM_TRIES {
-            if let Some(session) = self.registry.ask(Find(id)).await.map_err(registry_error)? {
-                return if is_own(&session) {
-                    Ok(session)
-                } else {
-                    Err(unknown())
-                };
+            if let Some(session) = self.find(repository, id).await? {
+                return Ok(session);
             }
             let name = id.to_string();
             let row = self
@@ -281,9 +328,11 @@ impl Uploads {
                 .metadata
                 .read(|view| read::upload(view, &name))
                 .await;
-            let row = row.map_err(RegistryError::metadata)?.ok_or_else(unknown)?;
+            let row = row
+                .map_err(RegistryError::metadata)?
+                .ok_or_else(|| unknown(id))?;
             if row.repository != repository.as_str() {
-                return Err(unknown());
+                return Err(unknown(id));
             }
             match Upload::claim(&self.tools, id, repository, &row).await {
                 Err(RegistryError::UploadMoving) => {}

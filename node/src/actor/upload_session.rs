@@ -18,6 +18,8 @@ use crate::upload::{Chunk, Failure, Upload};
 /// The actor.
 pub(super) struct UploadSession {
     id: UploadId,
+    // Tells it from other sessions of the same upload.
+    number: u64,
     // Taken out while a request is at work; gone for good when the upload has ended.
     upload: Option<Upload>,
     registry: Addr<UploadRegistry>,
@@ -37,6 +39,8 @@ pub(super) struct Commit {
     pub(super) digest: Digest,
     /// The chunk that the request carries.
     pub(super) chunk: Chunk,
+    /// Whether the upload ends even if this fails: nobody could go on with it.
+    pub(super) ends_upload: bool,
 }
 
 /// end-13: acknowledge all that came in; answers the offset.
@@ -58,9 +62,10 @@ pub(super) struct Release;
 type Worked<T> = (Option<Upload>, Result<T, RegistryError>);
 
 impl UploadSession {
-    pub(super) fn new(upload: Upload, registry: Addr<UploadRegistry>) -> Self {
+    pub(super) fn new(upload: Upload, number: u64, registry: Addr<UploadRegistry>) -> Self {
         Self {
             id: upload.id(),
+            number,
             upload: Some(upload),
             registry,
             used: Instant::now(),
@@ -121,7 +126,8 @@ impl Actor for UploadSession {
 
     fn stopped(&mut self, _context: &mut Context<Self>) {
         // At most one for each session, and the registry always lives: it cannot pile up.
-        self.registry.do_send(Closed(self.id));
+        let (id, number) = (self.id, self.number);
+        self.registry.do_send(Closed { id, number });
     }
 }
 
@@ -147,6 +153,12 @@ impl Handler<Commit> for UploadSession {
             upload.expect(commit.digest.algorithm());
             match upload.append(commit.chunk).await {
                 Ok(()) => (None, upload.commit(&commit.digest).await),
+                Err(failure) if commit.ends_upload && failure.is_usable => {
+                    if let Err(error) = upload.cancel().await {
+                        tracing::warn!(%error, "an upload that nobody knows of stays behind");
+                    }
+                    (None, Err(failure.error))
+                }
                 Err(failure) => settle(upload, Err(failure)),
             }
         })

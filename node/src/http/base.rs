@@ -1,11 +1,10 @@
 //! end-1, and whether the node is alive and ready.
 
 use actix_web::HttpResponse;
-use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use actix_web::http::header::CACHE_CONTROL;
 
 use super::server::Shared;
 use crate::error::RegistryError;
-use crate::limits::RETRY_AFTER_SECONDS;
 
 /// end-1: this is a registry.
 pub(super) fn base() -> HttpResponse {
@@ -22,9 +21,7 @@ pub(super) fn alive() -> HttpResponse {
 /// Requests may be sent here: the metadata answer, no check fails, and the node is not draining.
 pub(super) async fn ready(shared: &Shared) -> Result<HttpResponse, RegistryError> {
     if shared.is_draining() {
-        return Ok(HttpResponse::ServiceUnavailable()
-            .insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS))
-            .body("draining\n"));
+        return Err(RegistryError::Draining);
     }
     if !shared.health.is_healthy() {
         return Err(RegistryError::Unhealthy);

@@ -24,10 +24,14 @@ fn with_headers(mut response: HttpResponseBuilder, digest: &Digest) -> HttpRespo
 /// end-2, `HEAD`.
 pub(super) async fn head(
     shared: &Shared,
+    request: &HttpRequest,
     name: &RepositoryName,
     digest: &Digest,
 ) -> Result<HttpResponse, RegistryError> {
     let size = shared.registry.stat_blob(name, digest).await?;
+    if etag_matches(request.headers().get(IF_NONE_MATCH), digest.as_str()) {
+        return Ok(with_headers(HttpResponse::NotModified(), digest).finish());
+    }
     let mut response = with_headers(HttpResponse::Ok(), digest);
     response.insert_header((CONTENT_TYPE, "application/octet-stream"));
     Ok(response.body(LengthOnly(size)))
@@ -46,10 +50,10 @@ pub(super) async fn get(
         return Ok(with_headers(HttpResponse::NotModified(), digest).finish());
     }
     let wanted = headers.get(RANGE).and_then(|value| value.to_str().ok());
-    // With another tag in `If-Range` the client wants the whole.
+    // With another tag in `If-Range`, or a weak one, the client gets the whole (RFC 9110, 13.1.5).
     let is_current = headers
         .get(IF_RANGE)
-        .is_none_or(|value| etag_matches(Some(value), digest.as_str()));
+        .is_none_or(|value| value.as_bytes() == etag_of(digest.as_str()).as_bytes());
     let wanted = wanted.filter(|_| is_current);
     let pick = |size| match wanted {
         Some(text) => parse_range(text, size),
@@ -95,8 +99,10 @@ fn parse_range(text: &str, size: u64) -> Result<Option<Range<u64>>, RegistryErro
         range: text.chars().take(80).collect(),
         size,
     };
-    let Some(set) = text.trim().strip_prefix("bytes=") else {
-        return Ok(None);
+    // Units are case-insensitive (RFC 9110, 14.1).
+    let set = match text.trim().split_once('=') {
+        Some((unit, set)) if unit.eq_ignore_ascii_case("bytes") => set,
+        _ => return Ok(None),
     };
     if set.contains(',') {
         return Ok(None);
@@ -138,6 +144,7 @@ mod tests {
             ("bytes=0-99999999999999999999999", 100, Some(Some(0..100))),
             ("bytes=99-99", 100, Some(Some(99..100))),
             ("items=0-1", 100, Some(None)),
+            ("Bytes=0-1", 100, Some(Some(0..2))),
             ("bytes=0-1,5-6", 100, Some(None)),
             ("bytes=500-0", 100, None),
             ("bytes=100-", 100, None),

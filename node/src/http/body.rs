@@ -47,17 +47,18 @@ where
     );
     match (end, result) {
         (End::Slow, Err(RegistryError::BodyBroken)) => Err(RegistryError::BodySlow),
-        (End::Unwanted, result) => {
-            drain(payload).await;
-            result
-        }
         (_, result) => result,
     }
 }
 
 async fn pump(payload: &mut Payload, sender: mpsc::Sender<Piece>) -> End {
     loop {
-        let piece = match timeout(BODY_IDLE, payload.next()).await {
+        let next = tokio::select! {
+            // Whoever took the chunk in has its answer: do not wait for a client that stands still.
+            () = sender.closed() => return End::Unwanted,
+            next = timeout(BODY_IDLE, payload.next()) => next,
+        };
+        let piece = match next {
             Err(_elapsed) => return End::Slow,
             Ok(Some(Ok(data))) => Piece::Data(data),
             Ok(Some(Err(error))) => {
@@ -67,11 +68,11 @@ async fn pump(payload: &mut Payload, sender: mpsc::Sender<Piece>) -> End {
             Ok(None) => Piece::End,
         };
         let is_end = matches!(piece, Piece::End);
-        if sender.send(piece).await.is_err() {
-            return if is_end { End::Whole } else { End::Unwanted };
-        }
-        if is_end {
-            return End::Whole;
+        let is_wanted = sender.send(piece).await.is_ok();
+        match (is_end, is_wanted) {
+            (true, _) => return End::Whole,
+            (false, true) => {}
+            (false, false) => return End::Unwanted,
         }
     }
 }
@@ -81,20 +82,16 @@ pub(super) async fn read_manifest(payload: &mut Payload) -> Result<Bytes, Regist
     let read = async {
         let mut body = BytesMut::new();
         while let Some(data) = payload.next().await {
-            body.extend_from_slice(&data.map_err(|_| RegistryError::BodyBroken)?);
+            body.extend_from_slice(&data.map_err(|_| RegistryError::ManifestBroken)?);
             if body.len() > MANIFEST_BYTES_MAX {
                 return Err(RegistryError::ManifestTooLarge);
             }
         }
         Ok(body.freeze())
     };
-    let body = timeout(MANIFEST_BODY_TIME, read)
+    timeout(MANIFEST_BODY_TIME, read)
         .await
-        .unwrap_or(Err(RegistryError::BodySlow));
-    if matches!(body, Err(RegistryError::ManifestTooLarge)) {
-        drain(payload).await;
-    }
-    body
+        .unwrap_or(Err(RegistryError::ManifestSlow))
 }
 
 /// Reads a little of what is left, so that the client gets to see the answer: a connection that

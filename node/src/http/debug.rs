@@ -5,6 +5,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
 use super::base;
+use super::error::status_of_health;
 use super::server::Shared;
 use crate::error::RegistryError;
 use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
@@ -31,11 +32,8 @@ pub(super) async fn serve(
     }
     match path {
         "/debug/health" => {
-            let mut response = if shared.health.is_healthy() {
-                HttpResponse::Ok()
-            } else {
-                HttpResponse::ServiceUnavailable()
-            };
+            let status = status_of_health(shared.health.is_healthy());
+            let mut response = HttpResponse::build(status);
             let report = shared.health.report_json();
             response
                 .insert_header((CONTENT_TYPE, "application/json"))

@@ -32,6 +32,8 @@ fn code(error: &RegistryError) -> ErrorCode {
         E::SizeMismatch { .. } => ErrorCode::SizeInvalid,
         E::ManifestInvalid(_)
         | E::ManifestForbidden(_)
+        | E::ManifestBroken
+        | E::ManifestSlow
         | E::ManifestTooLarge
         | E::ManifestTooComplex => ErrorCode::ManifestInvalid,
         E::ManifestBlobsUnknown(_) => ErrorCode::ManifestBlobUnknown,
@@ -41,9 +43,12 @@ fn code(error: &RegistryError) -> ErrorCode {
         | E::ReadOnly
         | E::TooManyTags(_) => ErrorCode::Unsupported,
         E::TooMany(_) => ErrorCode::TooManyRequests,
-        E::Deleting | E::UploadMoving | E::Unhealthy | E::NoSpace(_) | E::Unavailable { .. } => {
-            ErrorCode::Unavailable
-        }
+        E::Deleting
+        | E::UploadMoving
+        | E::Unhealthy
+        | E::Draining
+        | E::NoSpace(_)
+        | E::Unavailable { .. } => ErrorCode::Unavailable,
         E::BlobDamaged { .. } | E::Internal(_) => ErrorCode::Unknown,
     }
 }
@@ -67,9 +72,10 @@ fn status(error: &RegistryError) -> StatusCode {
         | E::DigestMismatch { .. }
         | E::RangeInvalid(_)
         | E::BodyBroken
+        | E::ManifestBroken
         | E::ManifestInvalid(_)
         | E::ManifestForbidden(_) => StatusCode::BAD_REQUEST,
-        E::BodySlow => StatusCode::REQUEST_TIMEOUT,
+        E::BodySlow | E::ManifestSlow => StatusCode::REQUEST_TIMEOUT,
         // end-7: a manifest above the limit answers 413, too many tags 414.
         E::ManifestTooLarge | E::ManifestTooComplex => StatusCode::PAYLOAD_TOO_LARGE,
         E::TooManyTags(_) => StatusCode::URI_TOO_LONG,
@@ -80,9 +86,12 @@ fn status(error: &RegistryError) -> StatusCode {
             StatusCode::METHOD_NOT_ALLOWED
         }
         E::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-        E::Deleting | E::UploadMoving | E::Unhealthy | E::NoSpace(_) | E::Unavailable { .. } => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        E::Deleting
+        | E::UploadMoving
+        | E::Unhealthy
+        | E::Draining
+        | E::NoSpace(_)
+        | E::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         E::BlobDamaged { .. } | E::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -115,6 +124,15 @@ fn detail(error: &RegistryError) -> Value {
         }
         E::PageInvalid { found, max } => json!({ "n": found, "max": max }),
         _ => Value::Null,
+    }
+}
+
+/// The status of a report that says what is wrong.
+pub(super) fn status_of_health(is_healthy: bool) -> StatusCode {
+    if is_healthy {
+        StatusCode::OK
+    } else {
+        status(&RegistryError::Unhealthy)
     }
 }
 
@@ -154,19 +172,24 @@ impl ResponseError for RegistryError {
     }
 }
 
-/// Once, where it is handled: what the client did wrong quietly, what we did wrong loudly.
+/// Once, where it is handled, under the request's id: what the client did wrong for information,
+/// what we did wrong loudly.
 fn log(error: &RegistryError) {
     let mut causes = String::new();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
-        causes.push_str(": ");
-        causes.push_str(&source.to_string());
+        let text = source.to_string();
+        // Some sentences already hold their cause.
+        if !error.to_string().contains(&text) {
+            causes.push_str(": ");
+            causes.push_str(&text);
+        }
         cause = source.source();
     }
     if status(error).is_server_error() {
         tracing::error!(code = %code(error), "{error}{causes}");
     } else {
-        tracing::debug!(code = %code(error), "{error}{causes}");
+        tracing::info!(code = %code(error), "{error}{causes}");
     }
 }
 

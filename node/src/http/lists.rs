@@ -13,7 +13,10 @@ use url::form_urlencoded;
 use super::response::OCI_FILTERS;
 use super::server::{Query, Shared};
 use crate::error::RegistryError;
-use crate::limits::{CATALOG_PAGE, REFERRERS_BYTES_MAX, REFERRERS_PER_PAGE, TAGS_PER_READ};
+use crate::limits::{
+    CATALOG_PAGE, REFERRERS_BYTES_MAX, REFERRERS_LOOKED_AT_MAX, REFERRERS_PER_PAGE,
+    REFERRERS_PER_READ, TAGS_PER_READ,
+};
 use crate::service::Registry;
 
 /// The page size that is asked for.
@@ -141,12 +144,12 @@ pub(super) async fn referrers(
     let query = Query::of(request);
     let wanted = query.get("artifactType").filter(|text| !text.is_empty());
     let mut last = query.get("last").map(str::to_owned);
-    let (mut manifests, mut bytes) = (Vec::new(), 0);
+    let (mut manifests, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
     // Pages may come out empty where a filter is set, so it looks on until one is full.
     let has_more = loop {
         let page = shared
             .registry
-            .referrers(name, subject, last.as_deref(), REFERRERS_PER_PAGE);
+            .referrers(name, subject, last.as_deref(), REFERRERS_PER_READ);
         let page = page.await?;
         let is_wanted = |found: &NamedManifest| {
             wanted.is_none_or(|wanted| found.manifest.artifact_type == wanted)
@@ -154,6 +157,7 @@ pub(super) async fn referrers(
         let mut items = page.items.into_iter();
         for found in items.by_ref() {
             last = Some(found.digest.clone());
+            looked_at += 1;
             if is_wanted(&found) {
                 let descriptor = descriptor_of(found);
                 bytes += descriptor.to_string().len();
@@ -163,11 +167,15 @@ pub(super) async fn referrers(
                 break;
             }
         }
-        let is_full = bytes > REFERRERS_BYTES_MAX || manifests.len() >= REFERRERS_PER_PAGE;
+        let is_full = bytes > REFERRERS_BYTES_MAX
+            || manifests.len() >= REFERRERS_PER_PAGE
+            || looked_at >= REFERRERS_LOOKED_AT_MAX;
         let more_follow = page.has_more || items.len() > 0;
         if is_full || !more_follow {
             break more_follow;
         }
+        // The state is read in place: others get their turn between two looks.
+        tokio::task::yield_now().await;
     };
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, OCI_IMAGE_INDEX));

@@ -4,14 +4,15 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use roadstead_proto::{MediaType, Reference, RepositoryName, Tag};
+use tokio::time::timeout;
 
 use super::body::read_manifest;
 use super::response::{
     CONTENT_DIGEST, IMMUTABLE, LengthOnly, NO_CACHE, OCI_SUBJECT, OCI_TAG, etag_matches, etag_of,
 };
-use super::server::{Query, Shared};
+use super::server::{Query, Shared, content_length};
 use crate::error::RegistryError;
-use crate::limits::TAGS_PER_PUT_MAX;
+use crate::limits::{MANIFEST_BYTES_MAX, MANIFEST_ROOM_TIME, TAGS_PER_PUT_MAX};
 use crate::service::StoredManifest;
 
 fn with_headers(
@@ -35,10 +36,14 @@ fn with_headers(
 /// end-3, `HEAD`.
 pub(super) async fn head(
     shared: &Shared,
+    request: &HttpRequest,
     name: &RepositoryName,
     reference: &Reference,
 ) -> Result<HttpResponse, RegistryError> {
     let found = shared.registry.stat_manifest(name, reference).await?;
+    if etag_matches(request.headers().get(IF_NONE_MATCH), &found.digest) {
+        return Ok(with_headers(HttpResponse::NotModified(), reference, &found).finish());
+    }
     let mut response = with_headers(HttpResponse::Ok(), reference, &found);
     Ok(response.body(LengthOnly(found.size)))
 }
@@ -89,6 +94,17 @@ pub(super) async fn put(
         Reference::Digest(digest) => Some(digest),
     };
     let declared = declared_type(request)?;
+    // What is announced as too large need not be read; what is not announced may be the largest.
+    let length = content_length(request).unwrap_or(MANIFEST_BYTES_MAX as u64);
+    let room = u32::try_from(length)
+        .ok()
+        .filter(|length| *length as usize <= MANIFEST_BYTES_MAX);
+    let room = shared
+        .manifest_room
+        .acquire_many(room.ok_or(RegistryError::ManifestTooLarge)?);
+    let Ok(Ok(_room)) = timeout(MANIFEST_ROOM_TIME, room).await else {
+        return Err(RegistryError::TooMany("manifests"));
+    };
     let body = read_manifest(payload).await?;
     let registry = &shared.registry;
     let pushed = registry

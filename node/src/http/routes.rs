@@ -99,6 +99,23 @@ impl Endpoint {
         }
     }
 
+    /// The methods that are left after an error has taken some away.
+    pub(super) fn allowed_after(&self, error: &RegistryError) -> Option<String> {
+        let is_left = |method: &&str| match error {
+            RegistryError::ReadOnly => matches!(*method, "GET" | "HEAD"),
+            _ => *method != "DELETE",
+        };
+        match error {
+            RegistryError::ReadOnly
+            | RegistryError::DeleteDisabled
+            | RegistryError::StillReferenced { .. } => {
+                let left = self.allowed().split(", ").filter(is_left);
+                Some(left.collect::<Vec<_>>().join(", "))
+            }
+            _ => None,
+        }
+    }
+
     /// What metrics tell it by.
     pub(super) fn handler(&self) -> Handler {
         match self {

@@ -15,10 +15,12 @@ use actix_web::http::{Method, Version};
 use actix_web::web::{Data, Payload};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use super::body::drain;
 use super::location::Locations;
 use super::response::{API_VERSION, REQUEST_ID};
 use super::routes::Endpoint;
@@ -26,7 +28,9 @@ use super::{base, blobs, debug, lists, manifests, uploads};
 use crate::config::{Address, Http};
 use crate::error::RegistryError;
 use crate::health::Health;
-use crate::limits::{CONNECTIONS_PER_WORKER, DISCONNECT_TIME, KEEP_ALIVE, REQUEST_HEAD_TIME};
+use crate::limits::{
+    Capacity, DISCONNECT_TIME, KEEP_ALIVE, MANIFEST_BYTES_AT_WORK, REQUEST_HEAD_TIME,
+};
 use crate::service::Registry;
 use crate::telemetry::access_log::{AccessLog, Entry};
 use crate::telemetry::metrics::{
@@ -40,6 +44,8 @@ pub struct Shared {
     pub(super) health: Health,
     pub(super) metrics: Arc<Metrics>,
     pub(super) locations: Locations,
+    // Room for manifests at work, in bytes.
+    pub(super) manifest_room: Semaphore,
     access_log: AccessLog,
     headers: Vec<(HeaderName, HeaderValue)>,
     is_draining: AtomicBool,
@@ -66,6 +72,7 @@ impl Shared {
             health,
             metrics,
             locations: Locations::new(http),
+            manifest_room: Semaphore::new(MANIFEST_BYTES_AT_WORK),
             access_log,
             headers: pairs.collect(),
             is_draining: AtomicBool::new(false),
@@ -127,7 +134,12 @@ impl Server {
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn start(bound: Bound, http: &Http, shared: &Arc<Shared>) -> io::Result<Self> {
+    pub fn start(
+        bound: Bound,
+        http: &Http,
+        capacity: Capacity,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Self> {
         let data = Data::from(Arc::clone(shared));
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let server = HttpServer::new(move || {
@@ -136,7 +148,7 @@ impl Server {
                 .default_service(web::to(serve))
         })
         .workers(workers)
-        .max_connections(CONNECTIONS_PER_WORKER)
+        .max_connections((capacity.connections / workers).max(1))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(REQUEST_HEAD_TIME)
         .client_disconnect_timeout(DISCONNECT_TIME)
@@ -245,19 +257,21 @@ async fn serve(
     let handler = endpoint.as_ref().map_or(Handler::Other, Endpoint::handler);
     let in_flight = shared.metrics.request_started(handler);
     let answered = async {
-        let endpoint = endpoint?;
-        route(&shared, &request, &mut payload, &endpoint).await
-    };
-    let mut response =
-        answered
-            .instrument(span.clone())
-            .await
-            .unwrap_or_else(|error: RegistryError| {
-                if let RegistryError::TooMany(actor) = &error {
-                    shared.metrics.mailbox_full(actor);
+        match endpoint {
+            Ok(endpoint) => match route(&shared, &request, &mut payload, &endpoint).await {
+                Ok(response) => response,
+                Err(error) => {
+                    drain(&mut payload).await;
+                    refuse(&shared, Some(&endpoint), &error)
                 }
-                span.in_scope(|| error.error_response())
-            });
+            },
+            Err(error) => {
+                drain(&mut payload).await;
+                refuse(&shared, None, &error)
+            }
+        }
+    };
+    let mut response = answered.instrument(span).await;
     let headers = response.headers_mut();
     let (name, value) = API_VERSION;
     headers.insert(name, value);
@@ -283,6 +297,19 @@ async fn serve(
     })
 }
 
+/// The answer to a request that failed.
+fn refuse(shared: &Shared, endpoint: Option<&Endpoint>, error: &RegistryError) -> HttpResponse {
+    if let RegistryError::TooMany(actor) = error {
+        shared.metrics.mailbox_full(actor);
+    }
+    let mut response = error.error_response();
+    let allowed = endpoint.and_then(|endpoint| endpoint.allowed_after(error));
+    if let Some(value) = allowed.and_then(|allowed| HeaderValue::from_str(&allowed).ok()) {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    response
+}
+
 async fn route(
     shared: &Shared,
     request: &HttpRequest,
@@ -304,11 +331,13 @@ async fn route(
         (Endpoint::Referrers(name, digest), "GET" | "HEAD") => {
             lists::referrers(shared, request, name, digest).await?
         }
-        (Endpoint::Blob(name, digest), "HEAD") => blobs::head(shared, name, digest).await?,
+        (Endpoint::Blob(name, digest), "HEAD") => {
+            blobs::head(shared, request, name, digest).await?
+        }
         (Endpoint::Blob(name, digest), "GET") => blobs::get(shared, request, name, digest).await?,
         (Endpoint::Blob(name, digest), "DELETE") => blobs::delete(shared, name, digest).await?,
         (Endpoint::Manifest(name, reference), "HEAD") => {
-            manifests::head(shared, name, reference).await?
+            manifests::head(shared, request, name, reference).await?
         }
         (Endpoint::Manifest(name, reference), "GET") => {
             manifests::get(shared, request, name, reference).await?
@@ -340,6 +369,17 @@ async fn route(
     Ok(response)
 }
 
+/// The length of the body, if the request says so.
+pub(super) fn content_length(request: &HttpRequest) -> Option<u64> {
+    request
+        .headers()
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
 /// The client's own id, if it is one that can stand in a log; otherwise a fresh one.
 fn request_id(headers: &HeaderMap) -> String {
     const BYTES_MAX: usize = 128;
@@ -364,6 +404,10 @@ fn percent_decoded(path: &str) -> Option<String> {
             continue;
         }
         let digits = [bytes.next()?, bytes.next()?];
+        // `from_str_radix` would take a sign for a digit.
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
         let text = std::str::from_utf8(&digits).ok()?;
         decoded.push(u8::from_str_radix(text, 16).ok()?);
     }
@@ -420,13 +464,11 @@ impl Drop for Observed {
             BodySize::Sized(size) if self.bytes == 0 && request.method() != Method::HEAD => size,
             _ => self.bytes,
         };
-        let received = request.headers().get(header::CONTENT_LENGTH);
-        let received = received.and_then(|value| value.to_str().ok()?.parse().ok());
         if let Some(in_flight) = in_flight {
             in_flight.complete(Completed {
                 method: CountedMethod::of(request.method().as_str()),
                 status: self.status,
-                request_bytes: received.unwrap_or(0),
+                request_bytes: content_length(request).unwrap_or(0),
                 response_bytes,
             });
         }
@@ -470,6 +512,7 @@ mod tests {
             ("/v2/a/blobs/sha256%3Aab", Some("/v2/a/blobs/sha256:ab")),
             ("/v2/%2561", Some("/v2/%61")),
             ("/%zz", None),
+            ("/%+6", None),
             ("/%f", None),
             ("/%ff", None),
         ] {

@@ -1,13 +1,13 @@
 //! end-4, end-5, end-6, end-11, end-13 and end-14: uploads.
 
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
+use actix_web::http::header::{CONTENT_RANGE, LOCATION, RANGE};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use roadstead_proto::{Algorithm, ContentRange, Digest, RepositoryName, UploadId};
 
 use super::body::{drain, pumped};
 use super::response::{CONTENT_DIGEST, UPLOAD_UUID, range_of};
-use super::server::{Query, Shared};
+use super::server::{Query, Shared, content_length};
 use crate::error::RegistryError;
 
 /// What the client must know to go on.
@@ -66,9 +66,8 @@ pub(super) async fn begin(
     if let Some(digest) = query.get("digest") {
         // end-4b: the whole blob in one request.
         let digest: Digest = digest.parse()?;
-        let id = uploads.begin(name, digest.algorithm()).await?;
         let length = content_length(request);
-        let work = |chunk| uploads.commit(name, id, &digest, chunk);
+        let work = |chunk| uploads.commit_at_once(name, &digest, chunk);
         pumped(payload, None, length, work).await?;
         return Ok(created(shared, request, name, &digest));
     }
@@ -157,16 +156,6 @@ pub(super) async fn cancel(
     Ok(HttpResponse::NoContent()
         .insert_header((UPLOAD_UUID, id.to_string()))
         .finish())
-}
-
-fn content_length(request: &HttpRequest) -> Option<u64> {
-    request
-        .headers()
-        .get(CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
 }
 
 /// Where the chunk begins and how long it is, as far as the request says; both must agree.

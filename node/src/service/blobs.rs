@@ -5,7 +5,7 @@ use std::ops::Range;
 use roadstead_cluster::read::{self, LinkedBlob};
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::refusal::Reason;
-use roadstead_proto::rpc::metadata::{DeleteBlob, MountBlob, RenewHold};
+use roadstead_proto::rpc::metadata::{DeleteBlob, MarkDamaged, MountBlob, RenewHold};
 use roadstead_proto::{Digest, RepositoryName};
 use roadstead_storage::BlobReader;
 
@@ -76,24 +76,30 @@ impl Registry {
         if hold_until_ms.saturating_sub(now_ms) >= grace_ms {
             return Ok(());
         }
-        self.renew_hold(repository, digest).await
+        if self.renew_hold(repository, digest).await? {
+            Ok(())
+        } else {
+            Err(RegistryError::BlobUnknown(digest.clone()))
+        }
     }
 
-    /// Renews the hold of a blob, or the age of an unheld manifest.
+    /// Renews the hold of a blob, or the age of an unheld manifest. `false` when it is gone.
     pub(super) async fn renew_hold(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let digests = vec![digest.to_string()];
         let renew = RenewHold {
             repository: repository.to_string(),
             digests,
         };
         let response = self.metadata.propose(Action::RenewHold(renew)).await;
-        outcome(response.map_err(RegistryError::metadata)?)
-            .map(drop)
-            .map_err(|r| r.other())
+        match outcome(response.map_err(RegistryError::metadata)?) {
+            Ok(_) => Ok(true),
+            Err(refused) if refused.reason == Reason::BlobUnknown => Ok(false),
+            Err(refused) => Err(refused.other()),
+        }
     }
 
     /// end-2, `GET`: opens a blob, or the part of it that `range` picks once the size is known.
@@ -120,24 +126,42 @@ impl Registry {
                 }
                 Ok(reader) => {
                     let (size, actual) = (found.blob.size, reader.size());
-                    let source = format!("the object {key} has {actual} bytes, not {size}").into();
-                    return Err(RegistryError::BlobDamaged {
-                        digest: digest.clone(),
-                        source,
-                    });
+                    let source = format!("the object {key} has {actual} bytes, not {size}");
+                    return Err(self.damaged(digest, &found, source.into()).await);
                 }
                 Err(error) if matches!(error, roadstead_storage::Error::NotFound { .. }) => {
                     // It may have been collected and pushed again since the record was read: the
                     // client hears of it only if the record still says the same.
                     let again = self.linked_blob(repository, digest).await?;
                     if again.blob.object_key == found.blob.object_key {
-                        let (digest, source) = (digest.clone(), error.into());
-                        return Err(RegistryError::BlobDamaged { digest, source });
+                        return Err(self.damaged(digest, &found, error.into()).await);
                     }
                     found = again;
                 }
                 Err(error) => return Err(RegistryError::store(error)),
             }
+        }
+    }
+
+    /// Records that a blob's object is not what it should be: from now on it reads as absent to
+    /// those who ask before they push, and the next push of the digest heals it.
+    async fn damaged(
+        &self,
+        digest: &Digest,
+        found: &LinkedBlob,
+        source: crate::error::Source,
+    ) -> RegistryError {
+        let object_key = found.blob.object_key.clone();
+        let mark = MarkDamaged {
+            digest: digest.to_string(),
+            object_key,
+        };
+        if let Err(error) = self.metadata.propose(Action::MarkDamaged(mark)).await {
+            tracing::error!(%digest, %error, "a damaged blob was not marked");
+        }
+        RegistryError::BlobDamaged {
+            digest: digest.clone(),
+            source,
         }
     }
 

@@ -96,8 +96,9 @@ impl Registry {
             let settings = settings
                 .map_err(RegistryError::metadata)?
                 .unwrap_or_default();
-            if now_ms.saturating_sub(since_ms) >= settings.grace_ms {
-                self.renew_hold(repository, digest).await?;
+            let is_due = now_ms.saturating_sub(since_ms) >= settings.grace_ms;
+            if is_due && !self.renew_hold(repository, digest).await? {
+                return Err(reference_unknown(reference));
             }
         }
         Ok(found)

@@ -93,8 +93,10 @@ impl Policy {
             let is_allowed = self.allowed_urls.is_empty()
                 || self.allowed_urls.iter().any(|rule| rule.is_match(url));
             if !is_allowed || self.denied_urls.iter().any(|rule| rule.is_match(url)) {
-                let message = "a layer's `urls` names a place that this registry does not allow";
-                return Err(RegistryError::ManifestForbidden(message.to_owned()));
+                let shown: String = url.chars().take(200).collect();
+                return Err(RegistryError::ManifestForbidden(format!(
+                    "a layer's `urls` names `{shown}`, which this registry does not allow"
+                )));
             }
         }
         Ok(())

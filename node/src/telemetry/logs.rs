@@ -33,8 +33,8 @@ mod tests;
 /// The variable that refines the level, as in every program that uses `tracing`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
 
-/// How much is heard of libraries that log every step they take.
-const LIBRARIES: &str = "openraft=warn,actix_server=warn,actix_http=warn,h2=warn,hyper=warn";
+/// Libraries that log every step they take; only their warnings are heard.
+const LIBRARIES: [&str; 5] = ["openraft", "actix_server", "actix_http", "h2", "hyper"];
 
 /// How long the end of the process waits for standard error to take the last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -107,10 +107,14 @@ fn filter(level: config::Level, refinement: &str) -> Result<EnvFilter, Error> {
         config::Level::Info => "info",
         config::Level::Debug => "debug",
     };
+    let of_libraries = if level == "error" { "error" } else { "warn" };
+    let libraries = LIBRARIES
+        .map(|library| format!("{library}={of_libraries}"))
+        .join(",");
     // What the libraries say of their own inner life is for those who ask for it. Of two directives
     // for the same target the later one holds.
     EnvFilter::builder()
-        .parse(format!("{level},{LIBRARIES},{refinement}"))
+        .parse(format!("{level},{libraries},{refinement}"))
         .map_err(|source| Error::Filter {
             text: refinement.to_owned(),
             source,

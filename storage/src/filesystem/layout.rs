@@ -61,18 +61,18 @@ mod tests {
 
     #[test]
     fn names_mean_what_they_are_given_for() {
-        let layout = Layout::new(Path::new("/root"));
+        let layout = Layout::new(Path::new("/store"));
         let key = ObjectKey::parse("a/b.c").unwrap();
         let paths = layout.paths(&key).unwrap();
-        assert_eq!(paths.object, Path::new("/root/a/b.c"));
-        assert_eq!(paths.partial, Path::new("/root/a/b.c.partial"));
+        assert_eq!(paths.object, Path::new("/store/a/b.c"));
+        assert_eq!(paths.partial, Path::new("/store/a/b.c.partial"));
         assert_eq!(meaning("a/b.c").unwrap(), (key.clone(), false));
         assert_eq!(meaning("a/b.c.partial").unwrap(), (key, true));
     }
 
     #[test]
     fn key_with_the_suffix_of_unfinished_writes_is_refused() {
-        let layout = Layout::new(Path::new("/root"));
+        let layout = Layout::new(Path::new("/store"));
         let key = ObjectKey::parse("a/b.partial").unwrap();
         assert_eq!(layout.paths(&key).unwrap_err().kind(), "invalid_key");
     }

@@ -269,6 +269,9 @@ fn single_post_broken_off() {
     let mut raw = Raw::connect(&registry.address());
     raw.send(head(&registry, "POST", &target, LENGTH));
     raw.send(&content[..LENGTH / 2]);
+    wait::until("the first bytes have come to the store", LONG, || {
+        (registry.objects().partial == 1).then_some(())
+    });
     raw.break_off();
     repository.get_blob(&digest).expect(404);
     check_nothing_stored(&registry);

@@ -123,8 +123,8 @@ fn headers_too_long() {
         raw.send(format!(
             "GET /v2/ HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n"
         ));
-        let (_, text) = raw.answer().refused(431);
-        assert!(text.to_lowercase().contains("header"), "{text}");
+        // actix answers this before any handler of ours could give it a body.
+        assert_eq!(raw.answer().status, 431);
     }
     check_nothing_stored(&registry);
 }

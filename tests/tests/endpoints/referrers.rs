@@ -206,7 +206,7 @@ fn digest_that_is_none_is_refused() {
     let (repository, _registry) = shared::repository("referrers/bad");
     repository.push_image("latest", 20);
     for (digest, named) in [
-        ("sha256:short", "64"),
+        ("sha256:short", "sha256:short"),
         ("md5:d41d8cd98f00b204e9800998ecf8427e", "md5"),
         ("latest", "latest"),
     ] {

@@ -1,19 +1,7 @@
 //! Logs: an access log as Apache writes it, and events with the id of their request.
 
-use roadstead_tests::wait::{self, LONG};
 use roadstead_tests::{Registry, Setup};
 use serde_json::Value;
-
-/// Waits for a line of the output that has all of these words.
-#[track_caller]
-fn line(what: &str, look: impl Fn() -> String, words: &[&str]) -> String {
-    let found = wait::poll(LONG, || {
-        let text = look();
-        let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
-        text.lines().find(has_all).map(str::to_owned)
-    });
-    found.unwrap_or_else(|| panic!("no line of {what} has {words:?}:\n{}", look()))
-}
 
 #[test]
 fn requests_are_logged_as_apache_does() {
@@ -24,8 +12,7 @@ fn requests_are_logged_as_apache_does() {
         .header("referer", "http://example.org/")
         .send()
         .expect(200);
-    let words = ["GET /v2/_catalog?n=5 HTTP/1.1"];
-    let line = line("the access log", || registry.stdout(), &words);
+    let line = registry.says(&["GET /v2/_catalog?n=5 HTTP/1.1"]);
     let (client, rest) = line
         .split_once(" - - [")
         .expect("it begins with the client");
@@ -53,10 +40,10 @@ fn access_log_can_be_turned_off() {
 #[test]
 fn events_carry_the_id_of_their_request() {
     let log = "level: debug\nformatter: json\nfields:\n  service: under-test";
-    let registry = Registry::start(Setup::default().with("log", log));
+    let mut registry = Registry::start(Setup::default().with("log", log));
     let answer = registry.client().get("/v2/logs/tags/list").expect(404);
     let id = answer.header("x-request-id");
-    let line = line("the log", || registry.stderr(), &[id]);
+    let line = registry.says(&[id]);
     let event: Value = serde_json::from_str(&line).expect("a line is JSON");
     assert!(event.to_string().contains("under-test"), "{event}");
     // The id that a proxy gave goes through.
@@ -66,7 +53,8 @@ fn events_carry_the_id_of_their_request() {
         .send()
         .expect(404);
     assert_eq!(answer.header("x-request-id"), "given-by-a-proxy-7");
-    self::line("the log", || registry.stderr(), &["given-by-a-proxy-7"]);
+    registry.says(&["given-by-a-proxy-7"]);
+    registry.stop();
     for line in registry.stderr().lines() {
         let event = serde_json::from_str::<Value>(line);
         assert!(
@@ -78,8 +66,9 @@ fn events_carry_the_id_of_their_request() {
 
 #[test]
 fn level_bounds_what_is_logged() {
-    let registry = Registry::start(Setup::default().with("log", "level: error"));
+    let mut registry = Registry::start(Setup::default().with("log", "level: error"));
     registry.client().get("/v2/logs/tags/list").expect(404);
+    registry.stop();
     for level in ["INFO", "DEBUG", "WARN"] {
         assert!(!registry.stderr().contains(level), "{}", registry.stderr());
     }

@@ -164,7 +164,7 @@ fn time_to_finish_is_bounded() {
     let mut registry = Registry::start(Setup::default().with("http", "draintimeout: 2s"));
     let client = stuck(&registry);
     let began = Instant::now();
-    registry.signal(Signal::TERM);
+    registry.signal(Signal::INT);
     registry.wait();
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     drop(client);
@@ -174,12 +174,12 @@ fn time_to_finish_is_bounded() {
 }
 
 #[test]
-fn second_signal_ends_it_at_once() {
+fn interrupt_ends_a_stopping_node_at_once() {
     let mut registry = Registry::start(Setup::default());
     let client = stuck(&registry);
     begin_shutdown(&registry, Signal::TERM);
     let began = Instant::now();
-    registry.signal(Signal::TERM);
+    registry.signal(Signal::INT);
     registry.wait();
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     drop(client);
