@@ -151,6 +151,14 @@ impl RegistryError {
         }
     }
 
+    /// Whether the client may still be sending: a body that broke off or stood still is over.
+    pub fn leaves_a_body(&self) -> bool {
+        !matches!(
+            self,
+            Self::BodyBroken | Self::BodySlow | Self::ManifestBroken | Self::ManifestSlow
+        )
+    }
+
     /// A rule of our own was broken.
     pub fn internal(what: impl Into<String>) -> Self {
         Self::Internal(what.into().into())

@@ -10,6 +10,8 @@ mod error;
 mod lists;
 mod location;
 mod manifests;
+mod observed;
+mod request;
 mod response;
 mod routes;
 mod server;

@@ -256,7 +256,7 @@ struct Folders {
 impl Folders {
     fn of(config: &Config) -> Result<Self, Stopped> {
         let data = match &config.storage.driver {
-            Driver::Filesystem { root } => root.display().to_string(),
+            Driver::Filesystem { root } => absolute(root),
             Driver::InMemory => "memory, until the process ends".to_owned(),
         };
         let (metadata, temporary) = match &config.cluster.data {

@@ -10,8 +10,9 @@ use roadstead_proto::{Digest, RepositoryName};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::request::Query;
 use super::response::OCI_FILTERS;
-use super::server::{Query, Shared};
+use super::server::Shared;
 use crate::error::RegistryError;
 use crate::limits::{
     CATALOG_PAGE, REFERRERS_BYTES_MAX, REFERRERS_LOOKED_AT_MAX, REFERRERS_PER_PAGE,

@@ -7,10 +7,11 @@ use roadstead_proto::{MediaType, Reference, RepositoryName, Tag};
 use tokio::time::timeout;
 
 use super::body::read_manifest;
+use super::request::{Query, content_length};
 use super::response::{
     CONTENT_DIGEST, IMMUTABLE, LengthOnly, NO_CACHE, OCI_SUBJECT, OCI_TAG, etag_matches, etag_of,
 };
-use super::server::{Query, Shared, content_length};
+use super::server::Shared;
 use crate::error::RegistryError;
 use crate::limits::{MANIFEST_BYTES_MAX, MANIFEST_ROOM_TIME, TAGS_PER_PUT_MAX};
 use crate::service::StoredManifest;

@@ -6,8 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use roadstead_proto::{Algorithm, ContentRange, Digest, RepositoryName, UploadId};
 
 use super::body::{drain, pumped};
+use super::request::{Query, content_length};
 use super::response::{CONTENT_DIGEST, UPLOAD_UUID, range_of};
-use super::server::{Query, Shared, content_length};
+use super::server::Shared;
 use crate::error::RegistryError;
 
 /// What the client must know to go on.

@@ -33,7 +33,8 @@ mod tests;
 /// The variable that refines the level, as in every program that uses `tracing`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
 
-/// Libraries that log every step they take; only their warnings are heard.
+/// Libraries that log every step they take, and warn of what is normal for us. Only their errors
+/// are heard, unless `RUST_LOG` names them.
 const LIBRARIES: [&str; 5] = ["openraft", "actix_server", "actix_http", "h2", "hyper"];
 
 /// How long the end of the process waits for standard error to take the last lines.
@@ -107,9 +108,8 @@ fn filter(level: config::Level, refinement: &str) -> Result<EnvFilter, Error> {
         config::Level::Info => "info",
         config::Level::Debug => "debug",
     };
-    let of_libraries = if level == "error" { "error" } else { "warn" };
     let libraries = LIBRARIES
-        .map(|library| format!("{library}={of_libraries}"))
+        .map(|library| format!("{library}=error"))
         .join(",");
     // What the libraries say of their own inner life is for those who ask for it. Of two directives
     // for the same target the later one holds.

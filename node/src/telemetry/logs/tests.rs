@@ -208,12 +208,12 @@ fn every_json_line_is_json_and_texts_stay_in_their_fields() {
 #[test]
 fn variable_refines_the_level_of_the_configuration() {
     let table = [
-        ("", vec!["openraft=warn", "info"]),
-        ("debug", vec!["openraft=warn", "debug"]),
+        ("", vec!["openraft=error", "info"]),
+        ("debug", vec!["openraft=error", "debug"]),
         ("openraft=debug", vec!["openraft=debug", "info"]),
         (
             "warn,roadstead=trace",
-            vec!["roadstead=trace", "openraft=warn", "warn"],
+            vec!["roadstead=trace", "openraft=error", "warn"],
         ),
     ];
     for (refinement, expected) in table {
