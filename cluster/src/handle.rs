@@ -5,8 +5,8 @@
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -24,6 +24,7 @@ use crate::identity::Identity;
 use crate::metadata::{Fault, View, read};
 use crate::network::Alone;
 use crate::request::Serials;
+use crate::store::Watch;
 use crate::store::log::LogStore;
 use crate::store::machine::StateMachine;
 use crate::store::state::StateStore;
@@ -74,7 +75,7 @@ pub struct Status {
 pub struct Metadata {
     raft: Raft<TypeConfig, StateMachine>,
     state: StateStore,
-    log_is_open: Weak<dyn Send + Sync>,
+    log_watch: Watch,
     shared: Arc<Shared>,
 }
 
@@ -118,7 +119,7 @@ impl Metadata {
         let folder = options.datadir.clone();
         let machine = StateMachine::open(&folder).map_err(|error| open_error(folder, error))?;
         let state = machine.state();
-        let log_is_open = log.watch();
+        let log_watch = log.watch();
         let is_fresh = log
             .is_fresh()
             .map_err(|error| OpenError::Raft(error.into()))?;
@@ -150,7 +151,7 @@ impl Metadata {
         let metadata = Self {
             raft,
             state,
-            log_is_open,
+            log_watch,
             shared: Arc::new(shared),
         };
         metadata.start(is_fresh).await?;
@@ -381,11 +382,10 @@ impl Metadata {
     /// As [`Self::shutdown`], and [`Error::TimedOut`] when something still holds them open.
     pub async fn close(self) -> Result<(), Error> {
         self.shutdown().await?;
-        let is_open = self.state.watch();
-        let log = Weak::clone(&self.log_is_open);
+        let (state, log) = (self.state.watch(), self.log_watch.clone());
         drop(self);
         let deadline = Instant::now() + CLOSE_TIME;
-        while is_open() || log.strong_count() > 0 {
+        while state.is_open() || log.is_open() {
             if Instant::now() >= deadline {
                 return Err(Error::TimedOut(CLOSE_TIME));
             }

@@ -8,6 +8,10 @@
 //! ```
 
 use std::io;
+use std::ops::Deref;
+use std::sync::{Arc, Weak};
+
+use rocksdb::DB;
 
 pub(crate) mod folder;
 pub(crate) mod log;
@@ -18,6 +22,45 @@ pub(crate) mod state;
 
 #[cfg(test)]
 mod tests;
+
+/// An open database. Its fields are dropped in their order: the sign goes when RocksDB has closed
+/// everything, not when it begins to.
+#[derive(Debug)]
+pub(crate) struct Database {
+    inner: DB,
+    sign: Arc<()>,
+}
+
+/// Tells whether a database is still open.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch(Weak<()>);
+
+impl Database {
+    pub(crate) fn new(inner: DB) -> Self {
+        Self {
+            inner,
+            sign: Arc::default(),
+        }
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        Watch(Arc::downgrade(&self.sign))
+    }
+}
+
+impl Watch {
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+impl Deref for Database {
+    type Target = DB;
+
+    fn deref(&self) -> &DB {
+        &self.inner
+    }
+}
 
 /// RocksDB's errors as what openraft expects. What RocksDB finds damaged is invalid data.
 pub(crate) fn database_error(error: rocksdb::Error) -> io::Error {

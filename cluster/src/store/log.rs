@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
 
 use openraft::storage::{IOFlushed, RaftLogStorage};
@@ -18,7 +18,7 @@ use roadstead_proto::rpc::raft;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, WriteBatch};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{database_error, folder, options};
+use super::{Database, Watch, database_error, folder, options};
 use crate::consensus::{
     Entry, LogId, TypeConfig, Vote, decode_entry, decode_log_id, decode_vote, encode_entry,
     encode_log_id, encode_vote,
@@ -41,7 +41,7 @@ const ENTRIES_READ_BYTES_MAX: usize = 8 << 20;
 /// The log. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct LogStore {
-    database: Arc<DB>,
+    database: Arc<Database>,
     flusher: Arc<Flusher>,
 }
 
@@ -90,7 +90,7 @@ impl LogStore {
         let database = DB::open_cf_descriptors(&options::log_database(), folder, tables)
             .map_err(database_error)?;
         folder::sync_parent(folder)?;
-        let database = Arc::new(database);
+        let database = Arc::new(Database::new(database));
         let (flushes, waiting) = mpsc::channel(FLUSHES_WAITING_MAX);
         let flushed = Arc::clone(&database);
         let thread = thread::spawn(move || flush_all(&flushed, waiting));
@@ -104,10 +104,9 @@ impl LogStore {
         })
     }
 
-    /// Lives as long as the database is open.
-    pub(crate) fn watch(&self) -> Weak<dyn Send + Sync> {
-        let database: Weak<DB> = Arc::downgrade(&self.database);
-        database
+    /// Tells whether the database is still open somewhere.
+    pub(crate) fn watch(&self) -> Watch {
+        self.database.watch()
     }
 
     /// Whether neither a vote nor an entry was ever written.

@@ -13,7 +13,7 @@ use openraft::StoredMembership;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, ReadOptions, Snapshot, WriteBatch};
 
-use super::{database_error, folder, options};
+use super::{Database, Watch, database_error, folder, options};
 use crate::consensus::{Applied, Membership, decode_applied, encode_applied};
 use crate::metadata::transaction::Changes;
 use crate::metadata::view::Row;
@@ -38,7 +38,7 @@ pub(crate) struct StateStore {
 #[derive(Debug)]
 struct Generation {
     number: u64,
-    database: DB,
+    database: Database,
     files: Files,
 }
 
@@ -98,9 +98,8 @@ impl StateStore {
     }
 
     /// Tells whether the generation in use is still open somewhere.
-    pub(crate) fn watch(&self) -> impl Fn() -> bool + Send + use<> {
-        let generation = Arc::downgrade(&self.current());
-        move || generation.strong_count() > 0
+    pub(crate) fn watch(&self) -> Watch {
+        self.current().database.watch()
     }
 
     fn current(&self) -> Arc<Generation> {
@@ -201,6 +200,7 @@ impl Generation {
         let database = DB::open_cf_descriptors(&options::state_database(), &path, tables)
             .map_err(database_error)?;
         folder::sync_parent(&path)?;
+        let database = Database::new(database);
         let files = Files {
             path,
             is_obsolete: AtomicBool::new(false),
