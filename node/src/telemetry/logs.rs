@@ -33,9 +33,9 @@ mod tests;
 /// The variable that refines the level, as in every program that uses `tracing`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
 
-/// Libraries that log every step they take, and warn of what is normal for us. Only their errors
-/// are heard, unless `RUST_LOG` names them.
-const LIBRARIES: [&str; 5] = ["openraft", "actix_server", "actix_http", "h2", "hyper"];
+/// What is heard of libraries that log every step they take, or every client that does not speak
+/// HTTP, unless `RUST_LOG` names them.
+const LIBRARIES: &str = "openraft=error,actix_server=error,actix_http=off,h2=off,hyper=off";
 
 /// How long the end of the process waits for standard error to take the last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -108,13 +108,10 @@ fn filter(level: config::Level, refinement: &str) -> Result<EnvFilter, Error> {
         config::Level::Info => "info",
         config::Level::Debug => "debug",
     };
-    let libraries = LIBRARIES
-        .map(|library| format!("{library}=error"))
-        .join(",");
     // What the libraries say of their own inner life is for those who ask for it. Of two directives
     // for the same target the later one holds.
     EnvFilter::builder()
-        .parse(format!("{level},{libraries},{refinement}"))
+        .parse(format!("{level},{LIBRARIES},{refinement}"))
         .map_err(|source| Error::Filter {
             text: refinement.to_owned(),
             source,
