@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult};
+use actix::{Actor, Addr, AsyncContext, AtomicResponse, Context, Handler, Message, MessageResult};
 use roadstead_cluster::read;
 use roadstead_proto::{Algorithm, Digest, RepositoryName, UploadId};
 use tokio::sync::Mutex;
@@ -254,7 +254,15 @@ impl Uploads {
             chunk,
             ends_upload: false,
         };
-        session.mailbox.ask(commit).await.map_err(session_error)?
+        match session.mailbox.ask(commit).await {
+            Ok(Err(RegistryError::UploadMoving)) | Err(Undelivered::Closed) => {
+                // Another request for the same upload has ended it, perhaps with this very commit.
+                let repeated = self.tools.repeat_commit(id, repository, digest).await;
+                repeated.map_err(|_| RegistryError::UploadMoving)
+            }
+            Ok(answer) => answer,
+            Err(undelivered) => Err(session_error(undelivered)),
+        }
     }
 
     /// end-13: the acknowledged offset.
@@ -263,12 +271,7 @@ impl Uploads {
         repository: &RepositoryName,
         id: UploadId,
     ) -> Result<u64, RegistryError> {
-        let session = self.session(repository, id).await?;
-        session
-            .mailbox
-            .ask(GetStatus)
-            .await
-            .map_err(session_error)?
+        self.ask_again(repository, id, || GetStatus).await
     }
 
     /// end-14: forgets the upload.
@@ -277,8 +280,36 @@ impl Uploads {
         repository: &RepositoryName,
         id: UploadId,
     ) -> Result<(), RegistryError> {
-        let session = self.session(repository, id).await?;
-        session.mailbox.ask(Cancel).await.map_err(session_error)?
+        self.ask_again(repository, id, || Cancel).await
+    }
+
+    /// Asks the session of an upload. One that ends meanwhile is looked for again: then the upload
+    /// is gone, or somebody has to claim it.
+    async fn ask_again<M, T>(
+        &self,
+        repository: &RepositoryName,
+        id: UploadId,
+        message: impl Fn() -> M,
+    ) -> Result<T, RegistryError>
+    where
+        M: Message<Result = Result<T, RegistryError>> + Send + 'static,
+        T: Send + 'static,
+        UploadSession: Handler<M, Result = AtomicResponse<UploadSession, Result<T, RegistryError>>>,
+    {
+        for _ in 0..CLAIM_TRIES {
+            match self
+                .session(repository, id)
+                .await?
+                .mailbox
+                .ask(message())
+                .await
+            {
+                Ok(Err(RegistryError::UploadMoving)) | Err(Undelivered::Closed) => {}
+                Ok(answer) => return answer,
+                Err(undelivered) => return Err(session_error(undelivered)),
+            }
+        }
+        Err(RegistryError::UploadMoving)
     }
 
     /// The open session of an upload, if this node has one.
