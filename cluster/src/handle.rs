@@ -213,17 +213,6 @@ impl Metadata {
         Ok(self.state.view(look)?)
     }
 
-    /// Looks at the local state without a barrier: for what may lag, such as metrics.
-    ///
-    /// # Errors
-    /// [`Error::Fault`].
-    pub fn read_local<T>(
-        &self,
-        look: impl FnOnce(&dyn View) -> Result<T, Fault>,
-    ) -> Result<T, Error> {
-        Ok(self.state.view(look)?)
-    }
-
     /// Proposes a command and waits until it is applied; a refusal is part of the answer.
     ///
     /// It happens once, however often it has to be proposed.
@@ -349,14 +338,6 @@ impl Metadata {
             snapshot_index: index(data.snapshot),
             purged_index: index(data.purged),
         }
-    }
-
-    /// Takes a snapshot now; the log before it is purged in the background.
-    ///
-    /// # Errors
-    /// [`Error::Stopped`].
-    pub async fn snapshot(&self) -> Result<(), Error> {
-        self.raft.trigger().snapshot().await.map_err(stopped)
     }
 
     /// Ends when Raft has stopped by itself, because its storage failed. The process must end.

@@ -9,7 +9,7 @@ mod policy;
 
 use std::sync::Arc;
 
-use roadstead_cluster::Metadata;
+use roadstead_cluster::{Metadata, read};
 use roadstead_storage::BlobStore;
 
 use crate::error::RegistryError;
@@ -56,6 +56,20 @@ impl Registry {
             .read(|_view| Ok(()))
             .await
             .map_err(RegistryError::metadata)
+    }
+
+    /// Cluster time now, and the grace, both in milliseconds: what holds and ages are judged by.
+    async fn now_and_grace(&self) -> Result<(u64, u64), RegistryError> {
+        let now_ms = self
+            .metadata
+            .cluster_time()
+            .await
+            .map_err(RegistryError::metadata)?;
+        let settings = self.metadata.read(|view| read::settings(view)).await;
+        let settings = settings
+            .map_err(RegistryError::metadata)?
+            .unwrap_or_default();
+        Ok((now_ms, settings.grace_ms))
     }
 
     /// Uploads in progress.

@@ -18,8 +18,6 @@ pub type Changes = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
 pub struct Transaction<'a, V: View + ?Sized> {
     view: &'a V,
     changes: Changes,
-    // The bytes of all rows put, for the bound on a batch.
-    bytes: usize,
 }
 
 impl<'a, V: View + ?Sized> Transaction<'a, V> {
@@ -28,14 +26,12 @@ impl<'a, V: View + ?Sized> Transaction<'a, V> {
         Self {
             view,
             changes: Changes::new(),
-            bytes: 0,
         }
     }
 
     /// Writes a row.
     pub fn put<R: Message>(&mut self, key: &Key<R>, row: &R) {
         let encoded = row.encode_to_vec();
-        self.bytes += key.bytes().len() + encoded.len();
         self.changes
             .insert((key.table(), key.bytes().to_vec()), Some(encoded));
     }
@@ -48,11 +44,6 @@ impl<'a, V: View + ?Sized> Transaction<'a, V> {
     /// Removes a row whose key came from a scan.
     pub fn delete_raw(&mut self, table: Table, key: Vec<u8>) {
         self.changes.insert((table, key), None);
-    }
-
-    /// The size of the changes, in bytes.
-    pub fn size(&self) -> usize {
-        self.bytes
     }
 
     /// The changes, to be written.

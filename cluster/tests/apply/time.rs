@@ -101,19 +101,3 @@ fn an_unknown_command_is_a_fault_and_changes_nothing() {
     assert!(matches!(fault, Err(Fault::UnknownCommand)), "{fault:?}");
     assert_eq!(transaction.into_changes().len(), 0);
 }
-
-#[test]
-fn the_size_of_a_transaction_counts_keys_and_rows() {
-    let machine = Machine::after("");
-    let mut transaction = Transaction::new(&machine.state);
-    assert_eq!(transaction.size(), 0);
-    let command = super::notation::parse("put m in a tags x", 0);
-    apply(&mut transaction, &command).unwrap();
-    let size = transaction.size();
-    let changes = transaction.into_changes();
-    let written: usize = changes
-        .iter()
-        .map(|((_, key), row)| key.len() + row.as_ref().map_or(0, Vec::len))
-        .sum();
-    assert!(size >= written, "{size} bytes, but {written} are written");
-}

@@ -63,16 +63,7 @@ impl Registry {
         digest: &Digest,
         hold_until_ms: u64,
     ) -> Result<(), RegistryError> {
-        let now_ms = self
-            .metadata
-            .cluster_time()
-            .await
-            .map_err(RegistryError::metadata)?;
-        let settings = self.metadata.read(|view| read::settings(view)).await;
-        let grace_ms = settings
-            .map_err(RegistryError::metadata)?
-            .unwrap_or_default()
-            .grace_ms;
+        let (now_ms, grace_ms) = self.now_and_grace().await?;
         if hold_until_ms.saturating_sub(now_ms) >= grace_ms {
             return Ok(());
         }

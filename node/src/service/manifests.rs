@@ -87,16 +87,8 @@ impl Registry {
     ) -> Result<StoredManifest, RegistryError> {
         let found = self.manifest(repository, reference, false).await?;
         if let (Some(since_ms), Reference::Digest(digest)) = (found.unheld_since_ms, reference) {
-            let now_ms = self
-                .metadata
-                .cluster_time()
-                .await
-                .map_err(RegistryError::metadata)?;
-            let settings = self.metadata.read(|view| read::settings(view)).await;
-            let settings = settings
-                .map_err(RegistryError::metadata)?
-                .unwrap_or_default();
-            let is_due = now_ms.saturating_sub(since_ms) >= settings.grace_ms;
+            let (now_ms, grace_ms) = self.now_and_grace().await?;
+            let is_due = now_ms.saturating_sub(since_ms) >= grace_ms;
             if is_due && !self.renew_hold(repository, digest).await? {
                 return Err(reference_unknown(reference));
             }
