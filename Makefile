@@ -16,7 +16,7 @@ tools := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/roadstead/tools/bin
 selection := --release --locked --workspace --all-features
 
 .DEFAULT_GOAL := help
-.PHONY: help run test verify fix conformance audit-advisories
+.PHONY: help run test verify fix conformance bench audit-advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,11 @@ conformance: ## run the official conformance tool of the specification against t
 	@deploy/setup conformance
 	cargo build $(selection) --bin roadstead
 	tests/conformance/run
+
+bench: ## measure beside other registries; PARTS="manifest images" chooses, WRITE=file keeps the tables
+	@deploy/setup bench
+	cargo build $(selection) --bin roadstead
+	tests/bench/run $(if $(WRITE),--write $(WRITE)) $(PARTS)
 
 # Not part of verify: it downloads the database of advisories, which CI cannot reach, and it may fail
 # on a day when nobody changed anything.

@@ -1,0 +1,158 @@
+"""What was measured as tables: for the terminal and for docs/benchmarks.md."""
+
+import os
+import platform
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers import OLAREG_VERSION, program, roadstead
+
+SERVERS = ("roadstead", "distribution", "olareg", "nginx")
+
+PAGE = """# Benchmarks
+
+One run of `{command}`, which `make bench` calls; `--write` puts its tables here.
+Machine: {machine}.
+Versions: {versions}.
+
+Numbers of one machine say little about another one, and a busy machine measures its neighbours too.
+The ratios are the point: servers that are compared run beside each other and are measured in turn, round by round, and the middle of the rounds counts.
+On loopback the client bounds throughput, so bytes are judged by the processor seconds that the kernel charged to the server (user and system).
+
+## Targets
+
+{judged}
+
+## Measured
+
+{measured}
+
+## How
+
+- **Manifest GET**: `wrk`, one thread, 16 connections, one image by its tag.
+- **Blob GET**: 100 MiB from the page cache, one connection; the client drops the bytes in the kernel.
+- **Blob push**: fresh blobs of 64 MiB, POST, PATCH, PUT, one connection.
+- **Small images**: config, layer of 1 KiB, manifest with a tag, nothing shared; eight connections, each with a repository of its own; `strace` counts the fsyncs on servers of their own.
+- **Idle**: fresh folders.
+- **Growth**: 100,000 repositories with an image each and one more with 100,000 tags, pushed over the API. The small registry has 101 of each, so that both give the same pages. Everything it has fits into memory, so the large one pays for reading at all, too.
+- **Uploads**: 64 connections send 100 MB each, all at the same time, to a fresh server.
+
+## What is not comparable
+
+- Distribution fsyncs each file that it writes, mostly twice, and never a folder: after a crash of the machine a file that it acknowledged may have no name. Roadstead fsyncs the blob, the folder that names it, and the log entry that records it. olareg fsyncs nothing: its pushes are a mark for the work without durability.
+- Distribution and olareg keep no metadata beside their files, and nothing that could be replicated. Roadstead keeps a Raft log and a database, here with one member: more to start, more memory when idle.
+- Distribution runs with what Debian's package ships, which has its cache of blob descriptors in memory, but without its password file. Each server writes its own kind of log, into a file; olareg writes no line for each request.
+- nginx serves one file of the same size by `sendfile`: no registry, no database, no digest.
+- The clients use the same cores as the servers.
+"""
+
+
+@dataclass
+class Target:
+    what: str
+    value: float
+    bound: float
+    at_least: bool
+
+    def met(self):
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    def cells(self):
+        wanted = f"at {'least' if self.at_least else 'most'} {self.bound:g}"
+        return [self.what, number(self.value), wanted, "pass" if self.met() else "MISS"]
+
+
+def number(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+class Report:
+    """Rows of what was measured, and targets with what they came to."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.machine = machine(folder)
+        self.rows = []
+        self.targets = []
+
+    def row(self, what, values, form):
+        self.rows.append((what, values, form))
+
+    def at_least(self, what, value, bound):
+        self.targets.append(Target(what, value, bound, True))
+
+    def at_most(self, what, value, bound):
+        self.targets.append(Target(what, value, bound, False))
+
+    def missed(self):
+        return [target for target in self.targets if not target.met()]
+
+    def measured(self):
+        head = ["measured", *SERVERS, "other"]
+        rows = [head]
+        for what, values, form in self.rows:
+            cells = [form.format(values[server]) if server in values else "" for server in SERVERS]
+            other = [f"{name} {form.format(value)}" for name, value in values.items() if name not in SERVERS]
+            rows.append([what, *cells, ", ".join(other)])
+        return rows
+
+    def judged(self):
+        return [["target", "measured", "wanted", ""], *(target.cells() for target in self.targets)]
+
+    def tables(self):
+        return "\n\n".join(plain(rows) for rows in (self.measured(), self.judged()))
+
+    def page(self, parts):
+        command = " ".join(["tests/bench/run", *parts])
+        measured, judged = markdown(self.measured()), markdown(self.judged())
+        return PAGE.format(
+            command=command, machine=self.machine, versions=versions(), measured=measured, judged=judged
+        )
+
+
+def plain(rows):
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)
+
+
+def markdown(rows):
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---" + "|---:" * (len(rows[0]) - 1) + "|")
+    return "\n".join(lines)
+
+
+def versions():
+    """Of what was measured, as each says it, up to its version."""
+    commands = (
+        [roadstead(), "version"],
+        [program("docker-registry", "DISTRIBUTION"), "--version"],
+        [program("nginx"), "-v"],
+    )
+    found = []
+    for command in commands:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        version = re.search(r"v?\d+\.\d+[\w.+~-]*", ran.stdout + ran.stderr)
+        found.append(f"{Path(command[0]).name} {version[0] if version else 'of unknown version'}")
+    return ", ".join([*found, f"olareg {OLAREG_VERSION}"])
+
+
+def machine(folder):
+    """What a reader has to know of the machine, without its name."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    kind = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True, check=False).stdout
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores ({model}), {memory:.0f} GB of memory, Linux {platform.release()}, "
+        f"data on {kind.strip()}, load {load:.1f} before the run"
+    )
