@@ -102,38 +102,38 @@ def seed_large(folder):
     return seconds, cpu
 
 
-def middle_of(connection, heads):
-    took = []
-    for head in heads:
-        began = time.monotonic()
-        connection.ask(head, expect=200)
-        took.append(time.monotonic() - began)
-    return statistics.median(took) * 1000
+def asks_of(repositories, tags, chance):
+    """What one registry is asked in a round, by its name: requests all over its repositories and tags."""
+    places = [chance.randrange(repositories - PAGE) for _ in range(ASKS)]
+    catalog = [request("GET", f"/v2/_catalog?n={PAGE}&last={repository(place)}") for place in places]
+    places = [chance.randrange(tags - PAGE) for _ in range(ASKS)]
+    pages = [request("GET", f"/v2/bench/tags/tags/list?n={PAGE}&last=t{place:06d}") for place in places]
+    names = [repository(chance.randrange(repositories)) for _ in range(ASKS)]
+    manifests = [request("GET", f"/v2/{name}/manifests/v1") for name in names]
+    return {"a catalog page": catalog, "a tag page": pages, "a manifest GET": manifests}
 
 
-def look(server, repositories, tags, chance):
-    """One round of one registry: milliseconds by what was asked."""
-    with Connection(server.port) as connection:
-        places = [chance.randrange(repositories - PAGE + 1) for _ in range(ASKS)]
-        catalog = [request("GET", f"/v2/_catalog?n={PAGE}&last={repository(place)}") for place in places]
-        names = [repository(chance.randrange(repositories)) for _ in range(ASKS)]
-        manifests = [request("GET", f"/v2/{name}/manifests/v1") for name in names]
-        places = [chance.randrange(tags - PAGE + 1) for _ in range(ASKS)]
-        pages = [request("GET", f"/v2/bench/tags/tags/list?n={PAGE}&last=t{place:06d}") for place in places]
-        took = {
-            "a catalog page": middle_of(connection, catalog),
-            "a tag page": middle_of(connection, pages),
-            "a manifest GET": middle_of(connection, manifests),
-        }
-        pushes = []
+def timed(took, what, size, work):
+    began = time.monotonic()
+    work()
+    took.setdefault(what, {}).setdefault(size, []).append((time.monotonic() - began) * 1000)
+
+
+def look(few, many, chance, took):
+    """One round: both registries are asked in turn, request by request, so that noise falls on both."""
+    with Connection(few.port) as small, Connection(many.port) as large:
+        small_asks = asks_of(PAGE + 1, PAGE + 1, chance)
+        large_asks = asks_of(REPOSITORIES, TAGS, chance)
+        for what, heads in small_asks.items():
+            for head, other in zip(heads, large_asks[what]):
+                timed(took, what, "small", lambda: small.ask(head, expect=200))
+                timed(took, what, "large", lambda: large.ask(other, expect=200))
         stamp = os.urandom(8).hex()
-        images = [Image(f"{stamp}-{number}") for number in range(IMAGES)]
-        for number, image in enumerate(images):
-            began = time.monotonic()
-            connection.push_image("bench/tags", f"v{number}", image)
-            pushes.append(time.monotonic() - began)
-        took["a push of a small image"] = statistics.median(pushes) * 1000
-        return took
+        for number in range(IMAGES):
+            image, tag = Image(f"{stamp}-{number}"), f"v{number}"
+            what = "a push of a small image"
+            timed(took, what, "small", lambda: small.push_image("bench/tags", tag, image))
+            timed(took, what, "large", lambda: large.push_image("bench/tags", tag, image))
 
 
 def restarted(folder, how):
@@ -153,18 +153,17 @@ def growth(report, folder):
         with running("roadstead", small) as few, running("roadstead", large) as many:
             seed(few, range(PAGE + 1), range(PAGE + 1))
             chance = random.Random(1)
-            looks = {"few": [], "many": []}
+            took = {}
             for _ in range(ROUNDS):
-                looks["few"].append(look(few, PAGE + 1, PAGE + 1, chance))
-                looks["many"].append(look(many, REPOSITORIES, TAGS, chance))
+                look(few, many, chance, took)
             resident = many.memory("VmRSS")
         stopped, idle = restarted(large, signal.SIGTERM)
         killed, _ = restarted(large, signal.SIGKILL)
     finally:
         shutil.rmtree(small, ignore_errors=True)
         shutil.rmtree(large, ignore_errors=True)
-    for what in looks["few"][0]:
-        few, many = (statistics.median(took[what] for took in looks[size]) for size in ("few", "many"))
+    for what, sizes in took.items():
+        few, many = statistics.median(sizes["small"]), statistics.median(sizes["large"])
         report.row(f"{what} on a small registry, milliseconds", {"roadstead": few}, "{:.2f}")
         report.row(f"{what} on a large registry, milliseconds", {"roadstead": many}, "{:.2f}")
         report.at_most(f"{what}, large registry against small", many / few, 1.3)
