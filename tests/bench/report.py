@@ -76,9 +76,13 @@ class Report:
         self.machine = machine(folder)
         self.rows = []
         self.targets = []
+        self.lacking = []
 
     def row(self, what, values, form):
         self.rows.append((what, values, form))
+
+    def lacks(self, part):
+        self.lacking.append(part)
 
     def at_least(self, what, value, bound):
         self.targets.append(Target(what, value, bound, True))
@@ -99,7 +103,8 @@ class Report:
         return rows
 
     def judged(self):
-        return [["target", "measured", "wanted", ""], *(target.cells() for target in self.targets)]
+        missing = [[f"the part {part}", "nothing", "", "MISS"] for part in self.lacking]
+        return [["target", "measured", "wanted", ""], *(target.cells() for target in self.targets), *missing]
 
     def tables(self):
         return "\n\n".join(plain(rows) for rows in (self.measured(), self.judged()))
