@@ -155,9 +155,10 @@ def machine(folder):
             model = line.partition(":")[2].strip()
             break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    kind = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True, check=False).stdout
+    command = ["df", "--output=fstype", folder]
+    kind = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()[-1]
     load = os.getloadavg()[0]
     return (
         f"{os.cpu_count()} cores ({model}), {memory:.0f} GB of memory, Linux {platform.release()}, "
-        f"data on {kind.strip()}, load {load:.1f} before the run"
+        f"data on {kind}, load {load:.1f} before the run"
     )
