@@ -5,8 +5,10 @@
 mod base;
 mod blobs;
 mod body;
+mod connection;
 mod debug;
 mod error;
+mod file_body;
 mod lists;
 mod location;
 mod manifests;

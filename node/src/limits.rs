@@ -68,6 +68,16 @@ pub const DISCONNECT_TIME: Duration = Duration::from_secs(5);
 /// Connections that are open at once on a node; further ones wait in the kernel.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
+/// Bytes of a file that a connection looks for in memory, or has loaded, at once. It is also what
+/// one `sendfile` sends at most.
+pub const FILE_WINDOW_BYTES: u64 = 1024 * 1024;
+
+/// Bytes of a file that a connection sends before the others of its worker get their turn.
+pub const FILE_TURN_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Bytes of a file that are read at once only to have them in memory.
+pub const FILE_READ_BYTES: usize = 128 * 1024;
+
 /// Upload sessions that are open on a node at once; further ones get 429.
 pub const UPLOADS_OPEN_MAX: usize = 2_048;
 

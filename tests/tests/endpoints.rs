@@ -9,6 +9,7 @@ mod endpoints {
     mod chunked;
     mod delete;
     mod headers;
+    mod large;
     mod locations;
     mod manifests;
     mod modes;

@@ -8,6 +8,8 @@ use actix_web::http::header::{
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use roadstead_proto::{Digest, RepositoryName};
 
+use super::connection::Lane;
+use super::file_body::FileBody;
 use super::response::{CONTENT_DIGEST, IMMUTABLE, LengthOnly, StreamedBlob, etag_matches, etag_of};
 use super::server::Shared;
 use crate::error::RegistryError;
@@ -74,7 +76,15 @@ pub(super) async fn get(
     };
     response.insert_header((CONTENT_TYPE, "application/octet-stream"));
     let length = range.end - range.start;
-    Ok(response.body(StreamedBlob::new(length, opened.reader.into_chunks())))
+    let lane = request.conn_data::<Lane>().filter(|_| length > 0);
+    let Some((lane, region)) = lane.zip(opened.reader.file()) else {
+        return Ok(response.body(StreamedBlob::new(length, opened.reader.into_chunks())));
+    };
+    let body = FileBody::new(lane.clone(), region, opened.reader);
+    let sent = body.sent();
+    let mut response = response.no_chunking(length).body(body);
+    response.extensions_mut().insert(sent);
+    Ok(response)
 }
 
 /// end-10.

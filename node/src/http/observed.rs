@@ -11,6 +11,7 @@ use actix_web::http::{Method, Version};
 use actix_web::web::Data;
 use bytes::Bytes;
 
+use super::connection::Sent;
 use super::request::content_length;
 use super::server::Shared;
 use crate::telemetry::access_log::Entry;
@@ -29,6 +30,8 @@ pub(super) struct Finished {
 pub(super) struct Observed {
     pub(super) body: BoxBody,
     pub(super) bytes: u64,
+    // What went out without passing through the body.
+    pub(super) sent: Sent,
     pub(super) status: u16,
     pub(super) finished: Finished,
 }
@@ -64,7 +67,7 @@ impl Drop for Observed {
         // Small bodies are handed over whole and never polled.
         let response_bytes = match self.body.size() {
             BodySize::Sized(size) if self.bytes == 0 && request.method() != Method::HEAD => size,
-            _ => self.bytes,
+            _ => self.bytes + self.sent.bytes(),
         };
         if let Some(in_flight) = in_flight {
             in_flight.complete(Completed {

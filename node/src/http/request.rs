@@ -11,6 +11,7 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::body::drain;
+use super::connection::Sent;
 use super::observed::{Finished, Observed};
 use super::response::{API_VERSION, REQUEST_ID};
 use super::routes::Endpoint;
@@ -86,6 +87,7 @@ pub(super) async fn serve(
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
+    let sent = response.extensions_mut().remove::<Sent>();
     let finished = Finished {
         shared,
         request,
@@ -96,6 +98,7 @@ pub(super) async fn serve(
         BoxBody::new(Observed {
             body,
             bytes: 0,
+            sent: sent.unwrap_or_default(),
             status: head.status.as_u16(),
             finished,
         })

@@ -5,12 +5,17 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::dev::ServerHandle;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_rt::net::TcpStream;
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, ServerHandle};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use tokio::sync::Semaphore;
 
+use super::connection::Connection;
 use super::location::Locations;
 use super::{debug, request};
 use crate::config::{Address, Http};
@@ -21,6 +26,10 @@ use crate::limits::{
 use crate::service::Registry;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
+
+/// What a client that speaks HTTP/2 from the start begins with (RFC 9113, 3.4), as far as it comes
+/// in one piece.
+const H2_PREFACE: &[u8; 12] = b"PRI * HTTP/2";
 
 /// What every request handler may look at.
 #[derive(Debug)]
@@ -128,25 +137,40 @@ impl Server {
     ) -> io::Result<Self> {
         let data = Data::from(Arc::clone(shared));
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(data.clone())
-                .default_service(web::to(request::serve))
-        })
-        .workers(workers)
-        .max_connections((capacity.connections / workers).max(1))
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(REQUEST_HEAD_TIME)
-        .client_disconnect_timeout(DISCONNECT_TIME)
-        .tcp_nodelay(true)
-        .shutdown_timeout(http.drain_timeout.as_secs())
-        .disable_signals();
+        // What `HttpServer` does, over a connection of our own.
+        let builder = actix_server::Server::build();
+        let draining = builder.graceful_shutdown_signal();
         // HTTP/2 without TLS is what `http.h2c` turns on; `http.http2` is about TLS.
-        let server = if http.is_h2c_enabled {
-            server.listen_auto_h2c(bound.listener)?
-        } else {
-            server.listen(bound.listener)?
-        };
+        let is_h2c_enabled = http.is_h2c_enabled;
+        let address = bound.address;
+        let server = builder
+            .workers(workers)
+            .max_concurrent_connections((capacity.connections / workers).max(1))
+            .shutdown_timeout(http.drain_timeout.as_secs())
+            .disable_signals()
+            .listen("api", bound.listener, move || {
+                let draining = draining.clone();
+                let app = App::new()
+                    .app_data(data.clone())
+                    .default_service(web::to(request::serve));
+                let service = HttpService::build()
+                    .keep_alive(KEEP_ALIVE)
+                    .client_request_timeout(REQUEST_HEAD_TIME)
+                    .client_disconnect_timeout(DISCONNECT_TIME)
+                    .local_addr(address)
+                    .graceful_shutdown_signal(move || {
+                        let draining = draining.clone();
+                        async move { draining.notified().await }
+                    })
+                    .on_connect_ext(|connection: &Connection, data| {
+                        if let Some(lane) = connection.lane() {
+                            data.insert(lane.clone());
+                        }
+                    })
+                    // Names and addresses come from requests, never from this.
+                    .finish(map_config(app, |()| AppConfig::default()));
+                fn_service(move |stream| greet(stream, is_h2c_enabled)).and_then(service)
+            })?;
         Ok(Self::run(server.run()))
     }
 
@@ -196,4 +220,22 @@ impl Server {
             tracing::error!(%error, "the HTTP server ended with an error");
         }
     }
+}
+
+/// Finds out which protocol a client speaks.
+async fn greet(
+    stream: TcpStream,
+    is_h2c_enabled: bool,
+) -> Result<(Connection, Protocol, Option<SocketAddr>), DispatchError> {
+    // It fails only when the client has gone already.
+    let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok();
+    if is_h2c_enabled {
+        let mut first = [0; H2_PREFACE.len()];
+        stream.peek(&mut first).await?;
+        if first == *H2_PREFACE {
+            return Ok((Connection::without_lane(stream), Protocol::Http2, peer));
+        }
+    }
+    Ok((Connection::with_lane(stream), Protocol::Http1, peer))
 }
