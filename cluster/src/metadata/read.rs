@@ -2,6 +2,7 @@
 //!
 //! What is being deleted reads as absent.
 
+use bytes::Bytes;
 use roadstead_proto::rpc::state::{Blob, Manifest, Repository, Settings, Upload};
 
 use super::keys;
@@ -135,9 +136,9 @@ pub fn manifest<V: View + ?Sized>(
 ///
 /// # Errors
 /// [`Fault`].
-pub fn manifest_body<V: View + ?Sized>(view: &V, digest: &str) -> Result<Vec<u8>, Fault> {
+pub fn manifest_body<V: View + ?Sized>(view: &V, digest: &str) -> Result<Bytes, Fault> {
     match view.row(&keys::manifest_body(digest))? {
-        Some(row) => Ok(row.body.into()),
+        Some(row) => Ok(row.body),
         None => Err(Fault::Corrupt(format!("manifest {digest} has no body"))),
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use prost::Message;
 
 use super::keys::{Key, Prefix, Table};
@@ -58,7 +59,7 @@ pub trait ViewExt: View {
     /// [`Fault`].
     fn row<R: Message + Default>(&self, key: &Key<R>) -> Result<Option<R>, Fault> {
         match self.get(key.table(), key.bytes())? {
-            Some(bytes) => decode(key.table(), &bytes).map(Some),
+            Some(bytes) => decode(key.table(), bytes).map(Some),
             None => Ok(None),
         }
     }
@@ -107,15 +108,16 @@ pub trait ViewExt: View {
     ) -> Result<Vec<(Vec<u8>, R)>, Fault> {
         self.scan(prefix.table(), prefix.bytes(), from, limit)?
             .into_iter()
-            .map(|(key, bytes)| Ok((key, decode(prefix.table(), &bytes)?)))
+            .map(|(key, bytes)| Ok((key, decode(prefix.table(), bytes)?)))
             .collect()
     }
 }
 
 impl<V: View + ?Sized> ViewExt for V {}
 
-fn decode<R: Message + Default>(table: Table, bytes: &[u8]) -> Result<R, Fault> {
-    R::decode(bytes).map_err(|error| {
+/// Takes the row over, so that a field of bytes is a part of it and no copy.
+fn decode<R: Message + Default>(table: Table, row: Vec<u8>) -> Result<R, Fault> {
+    R::decode(Bytes::from(row)).map_err(|error| {
         Fault::Corrupt(format!(
             "a row of table `{}` does not decode: {error}",
             table.name()

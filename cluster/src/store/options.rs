@@ -76,6 +76,8 @@ fn table(cache: &Cache) -> Options {
     let mut block = BlockBasedOptions::default();
     block.set_block_cache(cache);
     block.set_cache_index_and_filter_blocks(true);
+    // Most tables are a few small files: to find their filters should cost nothing.
+    block.set_pin_l0_filter_and_index_blocks_in_cache(true);
     block.set_bloom_filter(10.0, false);
     let mut options = Options::default();
     options.set_block_based_table_factory(&block);

@@ -115,9 +115,12 @@ impl StateStore {
     pub(crate) fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> T {
         let generation = self.current();
         let snapshot = generation.database.snapshot();
+        let mut at = ReadOptions::default();
+        at.set_snapshot(&snapshot);
         look(&SnapshotView {
             generation: &generation,
             snapshot: &snapshot,
+            at,
         })
     }
 
@@ -125,6 +128,7 @@ impl StateStore {
     pub(crate) fn latest<T>(&self, look: impl FnOnce(&dyn View) -> T) -> T {
         look(&LatestView {
             generation: &self.current(),
+            at: ReadOptions::default(),
         })
     }
 
@@ -217,11 +221,11 @@ impl Generation {
         self.database.cf_handle(name).ok_or_else(absent)
     }
 
-    fn get(&self, table: Table, key: &[u8], at: ReadOptions) -> Result<Option<Vec<u8>>, Fault> {
+    fn get(&self, table: Table, key: &[u8], at: &ReadOptions) -> Result<Option<Vec<u8>>, Fault> {
         let table = self
             .table(table.name())
             .map_err(|error| Fault::Read(error.into()))?;
-        let row = self.database.get_cf_opt(table, key, &at);
+        let row = self.database.get_cf_opt(table, key, at);
         row.map_err(|error| Fault::Read(error.into()))
     }
 
@@ -257,19 +261,13 @@ impl Generation {
 struct SnapshotView<'a> {
     generation: &'a Generation,
     snapshot: &'a Snapshot<'a>,
-}
-
-impl SnapshotView<'_> {
-    fn at(&self) -> ReadOptions {
-        let mut options = ReadOptions::default();
-        options.set_snapshot(self.snapshot);
-        options
-    }
+    /// For single rows: a scan takes options of its own.
+    at: ReadOptions,
 }
 
 impl View for SnapshotView<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        self.generation.get(table, key, self.at())
+        self.generation.get(table, key, &self.at)
     }
 
     fn scan(
@@ -279,18 +277,21 @@ impl View for SnapshotView<'_> {
         from: &[u8],
         limit: usize,
     ) -> Result<Vec<Row>, Fault> {
-        self.generation.scan(table, prefix, from, limit, self.at())
+        let mut at = ReadOptions::default();
+        at.set_snapshot(self.snapshot);
+        self.generation.scan(table, prefix, from, limit, at)
     }
 }
 
 /// The state as it is at each read.
 struct LatestView<'a> {
     generation: &'a Generation,
+    at: ReadOptions,
 }
 
 impl View for LatestView<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        self.generation.get(table, key, ReadOptions::default())
+        self.generation.get(table, key, &self.at)
     }
 
     fn scan(

@@ -250,5 +250,5 @@ fn deletions_of_one_digest_in_two_repositories_are_independent() {
     assert!(read::manifest(&machine.state, "b", "m").unwrap().is_some());
     machine.given("continue m in a");
     let body = read::manifest_body(&machine.state, "m").unwrap();
-    assert_eq!(body, b"body of m");
+    assert_eq!(body, &b"body of m"[..]);
 }

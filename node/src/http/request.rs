@@ -1,5 +1,7 @@
 //! What all requests have in common: an id, a route, an answer, and how a failure is told.
 
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
 use actix_web::body::BoxBody;
@@ -130,20 +132,26 @@ async fn route(
         // As Distribution: while a check fails, every request is refused.
         return Err(RegistryError::Unhealthy);
     }
+    // The future of a request has room for the largest of these, and is moved about: those that
+    // pulls do not need lie elsewhere.
     let response = match (endpoint, method.as_str()) {
         (Endpoint::Alive | Endpoint::Live, "GET" | "HEAD") => base::alive(),
         (Endpoint::Ready, "GET" | "HEAD") => base::ready(shared).await?,
         (Endpoint::Base, "GET" | "HEAD") => base::base(),
-        (Endpoint::Catalog, "GET" | "HEAD") => lists::catalog(shared, request).await?,
-        (Endpoint::Tags(name), "GET" | "HEAD") => lists::tags(shared, request, name).await?,
+        (Endpoint::Catalog, "GET" | "HEAD") => Box::pin(lists::catalog(shared, request)).await?,
+        (Endpoint::Tags(name), "GET" | "HEAD") => {
+            Box::pin(lists::tags(shared, request, name)).await?
+        }
         (Endpoint::Referrers(name, digest), "GET" | "HEAD") => {
-            lists::referrers(shared, request, name, digest).await?
+            Box::pin(lists::referrers(shared, request, name, digest)).await?
         }
         (Endpoint::Blob(name, digest), "HEAD") => {
             blobs::head(shared, request, name, digest).await?
         }
         (Endpoint::Blob(name, digest), "GET") => blobs::get(shared, request, name, digest).await?,
-        (Endpoint::Blob(name, digest), "DELETE") => blobs::delete(shared, name, digest).await?,
+        (Endpoint::Blob(name, digest), "DELETE") => {
+            Box::pin(blobs::delete(shared, name, digest)).await?
+        }
         (Endpoint::Manifest(name, reference), "HEAD") => {
             manifests::head(shared, request, name, reference).await?
         }
@@ -151,22 +159,26 @@ async fn route(
             manifests::get(shared, request, name, reference).await?
         }
         (Endpoint::Manifest(name, reference), "PUT") => {
-            manifests::put(shared, request, payload, name, reference).await?
+            Box::pin(manifests::put(shared, request, payload, name, reference)).await?
         }
         (Endpoint::Manifest(name, reference), "DELETE") => {
-            manifests::delete(shared, name, reference).await?
+            Box::pin(manifests::delete(shared, name, reference)).await?
         }
-        (Endpoint::Uploads(name), "POST") => uploads::begin(shared, request, payload, name).await?,
+        (Endpoint::Uploads(name), "POST") => {
+            Box::pin(uploads::begin(shared, request, payload, name)).await?
+        }
         (Endpoint::Upload(name, id), "PATCH") => {
-            uploads::patch(shared, request, payload, name, *id).await?
+            Box::pin(uploads::patch(shared, request, payload, name, *id)).await?
         }
         (Endpoint::Upload(name, id), "PUT") => {
-            uploads::put(shared, request, payload, name, *id).await?
+            Box::pin(uploads::put(shared, request, payload, name, *id)).await?
         }
         (Endpoint::Upload(name, id), "GET" | "HEAD") => {
-            uploads::status(shared, request, name, *id).await?
+            Box::pin(uploads::status(shared, request, name, *id)).await?
         }
-        (Endpoint::Upload(name, id), "DELETE") => uploads::cancel(shared, name, *id).await?,
+        (Endpoint::Upload(name, id), "DELETE") => {
+            Box::pin(uploads::cancel(shared, name, *id)).await?
+        }
         (endpoint, method) => {
             return Err(RegistryError::MethodUnknown {
                 method: method.chars().take(20).collect(),
@@ -199,7 +211,21 @@ fn request_id(headers: &HeaderMap) -> String {
     };
     given
         .filter(is_plain)
-        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+        .map_or_else(|| fresh_id().to_string(), str::to_owned)
+}
+
+/// An id that no other request has. It is no secret, so each thread asks the system for randomness
+/// once and not for every request: a keyed hash of a counter is as random.
+fn fresh_id() -> Uuid {
+    thread_local! {
+        static SOURCE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+    }
+    let halves = SOURCE.with(|(keys, counter)| {
+        let count = counter.replace(counter.get().wrapping_add(1));
+        [0_u8, 1].map(|half| keys.hash_one((half, count)))
+    });
+    let random = u128::from(halves[0]) << 64 | u128::from(halves[1]);
+    uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
 }
 
 /// The path as the client meant it: `sha256%3A…` is a digest too. `None` when it is not UTF-8.
@@ -250,5 +276,16 @@ mod tests {
         assert_eq!(id_of("abc-1"), "abc-1");
         assert_ne!(id_of("a b"), "a b");
         assert_eq!(request_id(&HeaderMap::new()).len(), 36);
+    }
+
+    #[test]
+    fn fresh_ids_differ_on_every_thread() {
+        const EACH: usize = 1_000;
+        let some = || (0..EACH).map(|_| fresh_id()).collect::<Vec<_>>();
+        let threads = [std::thread::spawn(some), std::thread::spawn(some)];
+        let elsewhere = threads.into_iter().flat_map(|ids| ids.join().unwrap());
+        let ids: std::collections::HashSet<_> = some().into_iter().chain(elsewhere).collect();
+        assert_eq!(ids.len(), 3 * EACH);
+        assert!(ids.iter().all(|id| id.get_version_num() == 4));
     }
 }

@@ -61,13 +61,13 @@ impl Registry {
             let body = if with_body {
                 read::manifest_body(view, &digest)?
             } else {
-                Vec::new()
+                Bytes::new()
             };
             Ok(Some(StoredManifest {
                 digest,
                 media_type: row.media_type,
                 size: row.size,
-                body: body.into(),
+                body,
                 unheld_since_ms: row.unheld_since_ms,
             }))
         };
