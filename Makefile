@@ -16,7 +16,7 @@ tools := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/roadstead/tools/bin
 selection := --release --locked --workspace --all-features
 
 .DEFAULT_GOAL := help
-.PHONY: help run test verify fix conformance bench audit-advisories
+.PHONY: help run test verify fix conformance clients bench audit-advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,7 +28,7 @@ run: ## build the registry and start it; CONFIG=file gives it a configuration
 	@exec "$(CARGO_TARGET_DIR)/release/roadstead" serve $(CONFIG)
 
 # The binaries first: the black-box tests start them.
-test: ## run every test but the conformance suite
+test: ## run every test but the slow suites
 	@deploy/setup test
 	cargo build $(selection) --bins --tests
 	cargo test $(selection)
@@ -55,6 +55,11 @@ bench: ## measure beside other registries; PARTS="manifest images" chooses, WRIT
 	@deploy/setup bench
 	cargo build $(selection) --bin roadstead
 	tests/bench/run $(if $(WRITE),--write $(WRITE)) $(PARTS)
+
+clients: ## push and pull with docker, podman, containerd, crane, oras and others
+	@deploy/setup clients
+	cargo build $(selection) --bin roadstead
+	tests/clients/run
 
 # Not part of verify: it downloads the database of advisories, which CI cannot reach, and it may fail
 # on a day when nobody changed anything.

@@ -13,7 +13,8 @@ import statistics
 import time
 
 from servers import Server, running, say
-from wire import MANIFEST, Batches, Connection, Image, Problem, digest_of, manifest, request
+from gotools import Problem
+from wire import MANIFEST, Batches, Connection, Image, digest_of, manifest, request
 
 REPOSITORIES = 100_000
 TAGS = 100_000

@@ -15,7 +15,8 @@ import time
 
 from growth import growth
 from servers import all_running, program, running, say
-from wire import MANIFEST, Connection, Image, Problem, digest_of, request, upload_at_once
+from gotools import Problem
+from wire import MANIFEST, Connection, Image, digest_of, request, upload_at_once
 
 PEER = "distribution"
 REGISTRIES = ("roadstead", PEER, "olareg")

@@ -6,23 +6,19 @@ is ended by its process id.
 
 import contextlib
 import http.client
-import importlib.machinery
-import importlib.util
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from wire import Problem
+import gotools
+from gotools import Problem, cache
 
-# The only tagged version that is compared with; its module needs no checkout.
-OLAREG = "github.com/olareg/olareg"
-OLAREG_VERSION = "v0.1.2"
+OLAREG = gotools.GoTool("github.com/olareg/olareg", "v0.1.2", "cmd/olareg", (1, 24))
 
 PORTS = range(7300, 7400)
 READY_WITHIN = 60
@@ -33,10 +29,6 @@ SYNCS = "fsync,fdatasync,sync_file_range,syncfs,msync"
 
 def say(text):
     print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
-def cache():
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "roadstead"
 
 
 def program(name, variable=None):
@@ -57,40 +49,11 @@ def roadstead():
     return str(built)
 
 
-def find_go():
-    """Go as the conformance script finds it, or brings it; the script has no name that can be imported."""
-    script = Path(__file__).parent.parent / "conformance" / "run"
-    loader = importlib.machinery.SourceFileLoader("conformance", str(script))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("conformance", loader))
-    sys.modules["conformance"] = module
-    loader.exec_module(module)
-    try:
-        return module.find_go()
-    except module.Problem as problem:
-        raise Problem(str(problem)) from None
-
-
 def olareg():
     """olareg at its pinned version, built once into the cache."""
     if os.environ.get("OLAREG"):
         return program("olareg", "OLAREG")
-    folder = cache() / "tools" / f"olareg-{OLAREG_VERSION}"
-    tool = folder / "olareg"
-    if tool.exists():
-        return str(tool)
-    say(f"installing {OLAREG} {OLAREG_VERSION} into {folder}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        # As a requirement of a module: `go install module@version` would ask for the list of all
-        # versions too, which not every proxy has.
-        Path(scratch, "go.mod").write_text(f"module bench\n\ngo 1.21\n\nrequire {OLAREG} {OLAREG_VERSION}\n")
-        environment = dict(os.environ, GOBIN=scratch, GOFLAGS="-mod=mod", GOTOOLCHAIN="local", CGO_ENABLED="0")
-        command = [find_go(), "install", f"{OLAREG}/cmd/olareg"]
-        if subprocess.run(command, env=environment, cwd=scratch, check=False).returncode != 0:
-            raise Problem("olareg could not be installed, see above; OLAREG=/path/to/olareg uses another one")
-        folder.mkdir(exist_ok=True)
-        os.replace(Path(scratch) / "olareg", tool)
-    return str(tool)
+    return str(gotools.installed(OLAREG, say))
 
 
 def free_port():

@@ -13,6 +13,8 @@ import socket
 import time
 from dataclasses import dataclass
 
+from gotools import Problem
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -21,10 +23,6 @@ LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 LOCATION = re.compile(rb"\r\nlocation: *(?:https?://[^/\s]+)?(\S+)", re.IGNORECASE)
 ANSWER_WITHIN = 120
 DROP_AT_ONCE = 1 << 20
-
-
-class Problem(Exception):
-    """Why the benchmark cannot go on; the message is for the person who runs it."""
 
 
 def digest_of(content):

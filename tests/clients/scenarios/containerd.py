@@ -1,0 +1,121 @@
+"""containerd: its daemon pushes and pulls by `ctr`, directly and by a mirror."""
+
+import content
+
+TOOLS = ("containerd", "ctr", "crane")
+PLAIN = "--plain-http"
+
+
+def play(stage):
+    at = stage.address
+    ctr = start(stage)
+    layout = stage.layout("layout")
+    first = layout.tag(layout.image([content.random_layer(n, 1 << 20) for n in range(3)]), "1")
+    layout = stage.layout("newer")
+    second = layout.tag(layout.image([content.random_layer(n, 1 << 20) for n in range(4)]), "2")
+
+    stage.heading("Push and pull")
+    bring(stage, ctr, "layout", f"{at}/team/app", "1")
+    ran = stage.run(*ctr, "images", "push", PLAIN, f"{at}/team/app:1")
+    stage.expect("blobs sent", ran.blobs_sent(), 4)
+    stage.expect("digest", stage.digest("team/app", "1"), first)
+    stage.expect_no_layer_sent(stage.run(*ctr, "images", "push", PLAIN, f"{at}/team/app:1"))
+    forget(stage, ctr)
+    stage.run(*ctr, "images", "pull", PLAIN, f"{at}/team/app:1")
+    stage.expect_in("pulled", first, stage.run(*ctr, "images", "ls", show=False).stdout)
+
+    stage.heading("A push over an existing tag")
+    bring(stage, ctr, "newer", f"{at}/team/app", "2")
+    stage.run(*ctr, "images", "tag", "--force", f"{at}/team/app:2", f"{at}/team/app:1", show=False)
+    ran = stage.run(*ctr, "images", "push", PLAIN, f"{at}/team/app:1")
+    stage.expect("blobs sent for one more layer", ran.blobs_sent(), 2)
+    stage.expect("new digest", stage.digest("team/app", "1"), second)
+    stage.expect("old digest", stage.digest("team/app", first), first)
+    stage.run(*ctr, "images", "pull", PLAIN, f"{at}/team/app@{first}")
+    stage.expect_tags("team/app", "1")
+
+    stage.heading("By a mirror: hosts.toml sends what is named docker.io here, with ns= in the query")
+    folder = stage.folder / "hosts" / "docker.io"
+    folder.mkdir(parents=True)
+    (folder / "hosts.toml").write_text(
+        f'server = "http://{at}"\n[host."http://{at}"]\n  capabilities = ["pull", "resolve"]\n'
+    )
+    forget(stage, ctr)
+    stage.run("crane", "push", "layout", f"{at}/library/app:1", show=False)
+    ran = stage.run(*ctr, "images", "pull", "--hosts-dir", "hosts", "docker.io/library/app:1")
+    named = [request for request in ran.requests if "ns=docker.io" in request.query]
+    stage.expect("requests with ns=docker.io", len(named), len(ran.requests))
+    stage.expect_in("pulled", first, stage.run(*ctr, "images", "ls", show=False).stdout)
+
+    shapes(stage, ctr)
+
+    # ctr has no command that deletes in a registry; what it pushed can be deleted all the same.
+    status, _, _ = stage.registry.ask("DELETE", f"/v2/team/app/manifests/{second}")
+    stage.expect("delete", status, 202)
+    stage.heading("What was deleted")
+    stage.run(*ctr, "images", "pull", PLAIN, f"{at}/team/app:1", fails=True)
+
+
+def start(stage):
+    """A daemon of its own; returns the command that talks to it."""
+    socket = stage.folder / "containerd.sock"
+    (stage.folder / "containerd.toml").write_text(
+        "version = 2\n"
+        f'root = "{stage.folder}/root"\nstate = "{stage.folder}/state"\n'
+        'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+        f'[grpc]\n  address = "{socket}"\n'
+    )
+    ctr = ("ctr", "--address", str(socket))
+    stage.hide(*ctr[1:])
+
+    def is_ready():
+        if not socket.exists():
+            return False
+        process = stage.spawn(*ctr, "version")
+        process.communicate(timeout=30)
+        return process.returncode == 0
+
+    stage.daemon(is_ready, stage.tool("containerd"), "--config", stage.folder / "containerd.toml")
+    return ctr
+
+
+def bring(stage, ctr, layout, name, tag):
+    """Brings an image from a layout into the daemon, which reads archives only."""
+    archive = f"{layout}.tar"
+    stage.run("tar", "-cf", archive, "-C", layout, ".", show=False)
+    stage.run(*ctr, "images", "import", "--all-platforms", "--base-name", name, "--no-unpack", archive, show=False)
+    stage.expect_in("imported", f"{name}:{tag}", stage.run(*ctr, "images", "ls", "-q", show=False).stdout)
+
+
+def forget(stage, ctr):
+    """Takes every image out of the daemon, so that a pull has to bring it again."""
+    names = stage.run(*ctr, "images", "ls", "-q", show=False).stdout.split()
+    if names:
+        stage.run(*ctr, "images", "rm", "--sync", *names, show=False)
+
+
+def shapes(stage, ctr):
+    """Images that are large or odd."""
+    at = stage.address
+    layout = stage.layout("shapes")
+    deep = f"{at}/a/b/c/d/e/f/g/h/i/j/k/l/app"
+    images = [layout.image([content.random_layer(n, 2048)], f"arch{n}") for n in range(50)]
+    blob, diff_id = layout.big_layer(2 << 30, seed=12)
+    expected = {
+        "index": layout.tag(layout.index(images), "index"),
+        "hundred": layout.tag(
+            layout.image([content.random_layer(f"of-100-{n}", 512) for n in range(100)]), "hundred"
+        ),
+        "empty": layout.tag(layout.image([content.layer({})], note="empty"), "empty"),
+        "big": layout.tag(layout.image_of([blob], [diff_id]), "big"),
+    }
+    bring(stage, ctr, "shapes", deep, "big")
+    stage.heading("An index of 50 manifests, 100 layers, an empty layer, a layer of 2 GiB")
+    for tag, digest in expected.items():
+        stage.run(*ctr, "images", "push", PLAIN, f"{deep}:{tag}")
+        stage.expect(tag, stage.digest("a/b/c/d/e/f/g/h/i/j/k/l/app", tag), digest)
+    forget(stage, ctr)
+    for tag, digest in expected.items():
+        pull = (*ctr, "content", "fetch", PLAIN) + (("--all-platforms",) if tag == "index" else ())
+        stage.run(*pull, f"{deep}:{tag}")
+        stage.expect_in("pulled", digest, stage.run(*ctr, "images", "ls", show=False).stdout)
