@@ -12,8 +12,8 @@ import signal
 import statistics
 import time
 
-from servers import Server, running, say
 from gotools import Problem
+from servers import Server, running, say
 from wire import MANIFEST, Batches, Connection, Image, digest_of, manifest, request
 
 REPOSITORIES = 100_000

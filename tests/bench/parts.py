@@ -14,8 +14,8 @@ import subprocess
 import time
 
 from growth import growth
-from servers import all_running, program, running, say
 from gotools import Problem
+from servers import all_running, program, running, say
 from wire import MANIFEST, Connection, Image, digest_of, request, upload_at_once
 
 PEER = "distribution"

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import OLAREG_VERSION, program, roadstead
+from servers import OLAREG, program, roadstead
 
 SERVERS = ("roadstead", "distribution", "olareg", "nginx")
 
@@ -144,7 +144,7 @@ def versions():
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         version = re.search(r"v?\d+\.\d+[\w.+~-]*", ran.stdout + ran.stderr)
         found.append(f"{Path(command[0]).name} {version[0] if version else 'of unknown version'}")
-    return ", ".join([*found, f"olareg {OLAREG_VERSION}"])
+    return ", ".join([*found, f"olareg {OLAREG.version}"])
 
 
 def machine(folder):
