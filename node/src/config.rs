@@ -23,6 +23,7 @@ mod log;
 mod nearest;
 mod reader;
 mod schema;
+mod size;
 mod storage;
 mod tree;
 mod unbuilt;
@@ -39,6 +40,7 @@ pub use headers::Header;
 pub use health::{FileCheck, Health, HttpCheck, Pace, StorageDriver, TcpCheck};
 pub use http::{Debug, Http, Prometheus};
 pub use log::{Formatter, Level, Log};
+pub use size::Reserve;
 pub use storage::{Driver, Storage, UploadPurging};
 pub use validation::{Platform, Platforms, Urls, Validation};
 

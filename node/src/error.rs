@@ -16,6 +16,7 @@ use roadstead_proto::upload::ContentRangeError;
 use roadstead_proto::{Digest, RepositoryName};
 
 use crate::limits::{MANIFEST_BYTES_MAX, TAGS_PER_PUT_MAX};
+use crate::space::Shortage;
 
 /// An error with its cause, which only the log sees.
 pub type Source = Box<dyn Error + Send + Sync>;
@@ -106,6 +107,8 @@ pub enum RegistryError {
     Unhealthy,
     #[error("the node is stopping; send requests to another one")]
     Draining,
+    #[error("{0}; pulls and deletes go on")]
+    Short(Shortage),
     #[error("the object store is out of space")]
     NoSpace(#[source] Source),
     #[error("{what} cannot be reached; try again in a moment")]

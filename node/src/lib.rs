@@ -22,4 +22,5 @@ pub mod actor;
 pub mod error;
 pub mod health;
 pub mod limits;
+pub mod space;
 pub mod telemetry;

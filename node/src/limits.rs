@@ -159,6 +159,10 @@ pub const LOG_ENTRIES_KEPT: u64 = 1_000;
 /// How long what a client has seen can be used at least, in a new cluster.
 pub const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How often the free space of the disks is looked at. What the fastest disk takes in that time is
+/// less than the usual reserve.
+pub const SPACE_LOOK: Duration = Duration::from_millis(200);
+
 /// What `Retry-After` says when the node cannot answer now, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 

@@ -25,6 +25,7 @@ use crate::limits::{
     PROPOSAL_TIMEOUT, RELEASE_TIME, SNAPSHOT_AFTER_ENTRIES,
 };
 use crate::service::{Policy, Registry};
+use crate::space::Space;
 use crate::telemetry::metrics::RaftState;
 use crate::telemetry::{AccessLog, Dropped, Metrics, logs};
 use crate::upload::Tools;
@@ -131,7 +132,16 @@ async fn serve(
     runtime.spawn(resume_deletions(metadata.clone()));
 
     let health = Health::start(&config.health, Arc::clone(&store), runtime.handle());
-    let registry = Registry::new(metadata.clone(), store, uploads, repositories, policy);
+    let space = Space::watch(folders.on_disk(&config), config.storage.reserve)
+        .map_err(|error| start_error(&error))?;
+    let registry = Registry::new(
+        metadata.clone(),
+        store,
+        uploads,
+        repositories,
+        policy,
+        space,
+    );
     let access_log = AccessLog::start(&config.log).map_err(|error| start_error(&error))?;
     metrics.show_dropped("access", access_log.dropped());
     metrics.show_dropped("main", log_drops);
@@ -271,6 +281,15 @@ impl Folders {
             data,
             _temporary: temporary,
         })
+    }
+
+    /// Those that lie on disks, which can be full.
+    fn on_disk(&self, config: &Config) -> Vec<PathBuf> {
+        let mut folders = vec![self.metadata.clone()];
+        if let Driver::Filesystem { root } = &config.storage.driver {
+            folders.push(root.clone());
+        }
+        folders
     }
 }
 

@@ -18,6 +18,7 @@ pub use manifests::{Pushed, StoredManifest};
 pub use policy::Policy;
 
 use crate::actor::{Repositories, Uploads};
+use crate::space::Space;
 
 /// The registry. Clones share it.
 #[derive(Debug, Clone)]
@@ -27,6 +28,7 @@ pub struct Registry {
     uploads: Uploads,
     repositories: Repositories,
     policy: Arc<Policy>,
+    space: Space,
 }
 
 impl Registry {
@@ -37,6 +39,7 @@ impl Registry {
         uploads: Uploads,
         repositories: Repositories,
         policy: Policy,
+        space: Space,
     ) -> Self {
         Self {
             metadata,
@@ -44,6 +47,7 @@ impl Registry {
             uploads,
             repositories,
             policy: Arc::new(policy),
+            space,
         }
     }
 
@@ -75,6 +79,20 @@ impl Registry {
     /// Uploads in progress.
     pub fn uploads(&self) -> &Uploads {
         &self.uploads
+    }
+
+    /// Whether clients may push.
+    ///
+    /// # Errors
+    /// [`RegistryError::ReadOnly`], and [`RegistryError::Short`] when a disk has too little room.
+    pub fn check_push(&self) -> Result<(), RegistryError> {
+        self.policy.check_write()?;
+        self.space.check()
+    }
+
+    /// Whether there is room for more.
+    pub fn space(&self) -> &Space {
+        &self.space
     }
 
     /// What this registry allows.

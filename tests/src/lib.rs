@@ -10,6 +10,7 @@ pub mod answer;
 pub mod client;
 pub mod fixture;
 pub mod folder;
+pub mod mount;
 pub mod process;
 pub mod raw;
 pub mod setup;
@@ -18,5 +19,6 @@ pub mod wait;
 
 pub use answer::Answer;
 pub use client::{Client, Repository, Upload};
+pub use mount::Mount;
 pub use process::Registry;
 pub use setup::Setup;

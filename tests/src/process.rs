@@ -296,6 +296,20 @@ impl Registry {
         self.data().join("roadstead").join("metadata")
     }
 
+    /// The most memory that the process has had resident, in kB.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[track_caller]
+    pub fn peak_resident_kb(&self) -> u64 {
+        let process = self.process.as_ref().expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id()));
+        let status = status.expect("the system tells");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|rest| rest.split_whitespace().next());
+        peak.and_then(|kb| kb.parse().ok()).expect("a number of kB")
+    }
+
     /// How many objects lie in the store.
     pub fn objects(&self) -> Objects {
         folder::objects(&self.data())

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 pub(super) struct Mailbox<A: Actor> {
     address: Addr<A>,
     places: Arc<Semaphore>,
+    capacity: usize,
 }
 
 /// Why a message was not answered.
@@ -29,6 +30,7 @@ impl<A: Actor> Clone for Mailbox<A> {
         Self {
             address: self.address.clone(),
             places: Arc::clone(&self.places),
+            capacity: self.capacity,
         }
     }
 }
@@ -39,6 +41,7 @@ impl<A: Actor> Mailbox<A> {
         Self {
             address,
             places: Arc::new(Semaphore::new(capacity)),
+            capacity,
         }
     }
 
@@ -57,6 +60,22 @@ impl<A: Actor> Mailbox<A> {
             .send(message)
             .await
             .map_err(|_closed| Undelivered::Closed)
+    }
+
+    /// Tells the actor something that nobody waits for, such as that it is over.
+    pub(super) fn tell<M>(&self, message: M)
+    where
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.address.do_send(message);
+    }
+
+    /// Whether no message waits or is at work.
+    pub(super) fn is_idle(&self) -> bool {
+        self.places.available_permits() == self.capacity
     }
 
     /// Whether the actor still lives.

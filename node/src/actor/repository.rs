@@ -45,6 +45,11 @@ struct DeleteManifest(command::DeleteManifest);
 #[rtype(result = "Result<Response, RegistryError>")]
 struct DeleteTag(command::DeleteTag);
 
+/// End, to make room for another.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Retire;
+
 type Answer = AtomicResponse<RepositoryActor, Result<Response, RegistryError>>;
 
 impl RepositoryActor {
@@ -111,6 +116,14 @@ impl Handler<DeleteTag> for RepositoryActor {
 
     fn handle(&mut self, DeleteTag(delete): DeleteTag, _context: &mut Context<Self>) -> Answer {
         self.write(Action::DeleteTag(delete))
+    }
+}
+
+impl Handler<Retire> for RepositoryActor {
+    type Result = ();
+
+    fn handle(&mut self, _retire: Retire, context: &mut Context<Self>) {
+        context.stop();
     }
 }
 
@@ -218,7 +231,15 @@ impl Repositories {
             return Ok(mailbox.clone());
         }
         if active.len() >= REPOSITORIES_ACTIVE_MAX {
-            active.retain(|_, mailbox| mailbox.is_open());
+            // Rarely, and then all that have nothing to do, so that it costs little for each. Whoever
+            // was about to ask one of them starts it anew.
+            active.retain(|_, mailbox| {
+                let stays = mailbox.is_open() && !mailbox.is_idle();
+                if !stays {
+                    mailbox.tell(Retire);
+                }
+                stays
+            });
         }
         if active.len() >= REPOSITORIES_ACTIVE_MAX {
             return Err(RegistryError::TooMany("repositories"));

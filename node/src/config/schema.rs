@@ -122,6 +122,7 @@ pub(super) const ROOT: Shape = Shape::Section(&[
 const STORAGE: &[Key] = &[
     section("filesystem", &[value("rootdirectory"), value("maxthreads")]),
     section("inmemory", &[]),
+    value("reserve"),
     any("s3"),
     any("s3aws"),
     any("gcs"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Defaults;
 use super::error::Report;
 use super::reader::{Section, expected};
+use super::size::Reserve;
 use super::tree::{Entry, Origin};
 use super::unbuilt;
 
@@ -20,6 +21,9 @@ pub struct Storage {
     /// `storage.redirect.disable`: whether blobs always pass through the node, even if the store
     /// could serve clients itself. Default false, as in Distribution.
     pub is_redirect_disabled: bool,
+    /// `storage.reserve`: free space below which pushes are refused, as a size or in percent of the
+    /// file system. Default the lesser of 512 MiB and 2 %. Distribution has no such key.
+    pub reserve: Reserve,
     /// `storage.maintenance.uploadpurging`: what becomes of abandoned uploads.
     pub upload_purging: UploadPurging,
     /// `storage.maintenance.readonly.enabled`: whether everything that would change the registry
@@ -65,6 +69,11 @@ impl Storage {
         for key in ["cache", "tag"] {
             unbuilt::warn_if_needless(&mut section, key);
         }
+        let reserve = section.parsed(
+            "reserve",
+            expected("a size or a percentage below 100", "512MiB"),
+            Reserve::parse,
+        );
         let mut maintenance = section.section("maintenance");
         Self {
             driver,
@@ -72,6 +81,7 @@ impl Storage {
                 .section("delete")
                 .boolean("enabled", defaults == Defaults::WithoutFile),
             is_redirect_disabled: section.section("redirect").boolean("disable", false),
+            reserve: reserve.unwrap_or(Reserve::Usual),
             upload_purging: upload_purging(&mut maintenance),
             is_read_only: maintenance.section("readonly").boolean("enabled", false),
         }

@@ -11,6 +11,7 @@ use crate::limits::{
     BODY_IDLE, BODY_PIECES_WAITING, DRAINED_BYTES_MAX, DRAINED_TIME, MANIFEST_BODY_TIME,
     MANIFEST_BYTES_MAX,
 };
+use crate::space::Space;
 use crate::upload::{Chunk, Piece};
 
 /// How a body ended.
@@ -24,10 +25,15 @@ enum End {
     Slow,
     /// Nobody wants the rest.
     Unwanted,
+    /// There is no room for the rest.
+    Short,
 }
 
 /// Pumps a body into a chunk while `work` takes it in, and returns what the work came to.
+///
+/// It ends early when there is no more room: what came until then is kept.
 pub(super) async fn pumped<T, F>(
+    space: &Space,
     payload: &mut Payload,
     start: Option<u64>,
     length: Option<u64>,
@@ -38,7 +44,7 @@ where
 {
     let (sender, body) = mpsc::channel(BODY_PIECES_WAITING);
     let (end, result) = futures::join!(
-        pump(payload, sender),
+        pump(space, payload, sender),
         work(Chunk {
             start,
             length,
@@ -47,11 +53,15 @@ where
     );
     match (end, result) {
         (End::Slow, Err(RegistryError::BodyBroken)) => Err(RegistryError::BodySlow),
+        // The reason as it is now; without one there is room again, and the client may go on.
+        (End::Short, Err(RegistryError::BodyBroken)) => {
+            Err(space.check().err().unwrap_or(RegistryError::BodyBroken))
+        }
         (_, result) => result,
     }
 }
 
-async fn pump(payload: &mut Payload, sender: mpsc::Sender<Piece>) -> End {
+async fn pump(space: &Space, payload: &mut Payload, sender: mpsc::Sender<Piece>) -> End {
     loop {
         let next = tokio::select! {
             // Whoever took the chunk in has its answer: do not wait for a client that stands still.
@@ -67,6 +77,9 @@ async fn pump(payload: &mut Payload, sender: mpsc::Sender<Piece>) -> End {
             }
             Ok(None) => Piece::End,
         };
+        if space.check().is_err() {
+            return End::Short;
+        }
         let is_end = matches!(piece, Piece::End);
         let is_wanted = sender.send(piece).await.is_ok();
         match (is_end, is_wanted) {

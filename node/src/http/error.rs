@@ -47,6 +47,7 @@ fn code(error: &RegistryError) -> ErrorCode {
         | E::UploadMoving
         | E::Unhealthy
         | E::Draining
+        | E::Short(_)
         | E::NoSpace(_)
         | E::Unavailable { .. } => ErrorCode::Unavailable,
         E::BlobDamaged { .. } | E::Internal(_) => ErrorCode::Unknown,
@@ -90,6 +91,7 @@ fn status(error: &RegistryError) -> StatusCode {
         | E::UploadMoving
         | E::Unhealthy
         | E::Draining
+        | E::Short(_)
         | E::NoSpace(_)
         | E::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         E::BlobDamaged { .. } | E::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -186,7 +188,9 @@ fn log(error: &RegistryError) {
         }
         cause = source.source();
     }
-    if status(error).is_server_error() {
+    // That a disk is short was said when that began, and every push is refused from then on.
+    let is_known = matches!(error, RegistryError::Short(_));
+    if status(error).is_server_error() && !is_known {
         tracing::error!(code = %code(error), "{error}{causes}");
     } else {
         tracing::info!(code = %code(error), "{error}{causes}");

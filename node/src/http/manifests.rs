@@ -72,7 +72,7 @@ pub(super) async fn put(
     name: &RepositoryName,
     reference: &Reference,
 ) -> Result<HttpResponse, RegistryError> {
-    shared.registry.policy().check_write()?;
+    shared.registry.check_push()?;
     let query = Query::of(request);
     let mut asked: Vec<Tag> = Vec::new();
     for text in query.all("tag") {

@@ -46,7 +46,7 @@ pub(super) async fn begin(
     payload: &mut Payload,
     name: &RepositoryName,
 ) -> Result<HttpResponse, RegistryError> {
-    shared.registry.policy().check_write()?;
+    shared.registry.check_push()?;
     let query = Query::of(request);
     if let Some(digest) = query.get("mount") {
         let digest: Digest = digest.parse()?;
@@ -69,7 +69,7 @@ pub(super) async fn begin(
         let digest: Digest = digest.parse()?;
         let length = content_length(request);
         let work = |chunk| uploads.commit_at_once(name, &digest, chunk);
-        pumped(payload, None, length, work).await?;
+        pumped(shared.registry.space(), payload, None, length, work).await?;
         return Ok(created(shared, request, name, &digest));
     }
     let id = uploads.begin(name, algorithm).await?;
@@ -92,11 +92,11 @@ pub(super) async fn patch(
     name: &RepositoryName,
     id: UploadId,
 ) -> Result<HttpResponse, RegistryError> {
-    shared.registry.policy().check_write()?;
+    shared.registry.check_push()?;
     let (start, length) = announced(request)?;
     let uploads = shared.registry.uploads();
     let work = |chunk| uploads.append(name, id, chunk);
-    let offset = pumped(payload, start, length, work).await?;
+    let offset = pumped(shared.registry.space(), payload, start, length, work).await?;
     Ok(progress(
         HttpResponse::Accepted(),
         shared,
@@ -115,7 +115,7 @@ pub(super) async fn put(
     name: &RepositoryName,
     id: UploadId,
 ) -> Result<HttpResponse, RegistryError> {
-    shared.registry.policy().check_write()?;
+    shared.registry.check_push()?;
     let query = Query::of(request);
     let digest = query
         .get("digest")
@@ -124,7 +124,7 @@ pub(super) async fn put(
     let (start, length) = announced(request)?;
     let uploads = shared.registry.uploads();
     let work = |chunk| uploads.commit(name, id, &digest, chunk);
-    pumped(payload, start, length, work).await?;
+    pumped(shared.registry.space(), payload, start, length, work).await?;
     Ok(created(shared, request, name, &digest))
 }
 
