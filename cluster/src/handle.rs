@@ -13,6 +13,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use openraft::{Config, Raft, ReadPolicy, ServerState, SnapshotPolicy};
 use prost::Message;
+use roadstead_crash::{Point, point};
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::{Command, Origin, Response};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -249,9 +250,13 @@ impl Metadata {
         loop {
             command.now_ms = self.cluster_time().await?;
             command.unix_ms = unix_ms();
+            point(Point::Propose);
             let proposed = self.raft.client_write(Proposal(command.clone()));
             match timeout_at(deadline, proposed).await {
-                Ok(Ok(written)) => return Ok(written.data),
+                Ok(Ok(written)) => {
+                    point(Point::Proposed);
+                    return Ok(written.data);
+                }
                 Ok(Err(RaftError::Fatal(fatal))) => return Err(stopped(fatal)),
                 Ok(Err(RaftError::APIError(
                     ClientWriteError::ForwardToLeader(_) | ClientWriteError::LogEntryDiscarded(_),

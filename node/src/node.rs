@@ -10,6 +10,7 @@ use std::sync::Arc;
 use actix::Actor;
 use actix_rt::{Arbiter, System};
 use roadstead_cluster::{Metadata, Options, read};
+use roadstead_crash::bound;
 use roadstead_storage::{BlobStore, Filesystem, Measured, Memory};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
@@ -209,8 +210,8 @@ async fn open(
     let options = Options {
         datadir,
         proposal_timeout: PROPOSAL_TIMEOUT,
-        snapshot_after_entries: SNAPSHOT_AFTER_ENTRIES,
-        keep_entries: LOG_ENTRIES_KEPT,
+        snapshot_after_entries: bound("ROADSTEAD_SNAPSHOT_AFTER", SNAPSHOT_AFTER_ENTRIES),
+        keep_entries: bound("ROADSTEAD_LOG_KEPT", LOG_ENTRIES_KEPT),
     };
     let metadata = Metadata::open(&options).await?;
     founding::take_part(&metadata, store.as_ref()).await?;

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use roadstead_crash::{Point, point};
+
 /// Makes a folder and its parents, and syncs the parent of each so that the names stay.
 pub(crate) fn create(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
@@ -27,7 +29,9 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = File::create(&fresh)?;
     file.write_all(content)?;
     file.sync_all()?;
+    point(Point::FileRename);
     fs::rename(&fresh, path)?;
+    point(Point::FileRenamed);
     sync_parent(path)
 }
 

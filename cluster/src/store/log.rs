@@ -14,6 +14,7 @@ use std::thread;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use prost::Message;
+use roadstead_crash::{Point, point};
 use roadstead_proto::rpc::raft;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, WriteBatch};
 use tokio::sync::{mpsc, oneshot};
@@ -197,7 +198,9 @@ fn flush_all(database: &DB, mut waiting: mpsc::Receiver<Flush>) {
         while let Ok(next) = waiting.try_recv() {
             group.push(next);
         }
+        point(Point::LogFlush);
         let result = database.flush_wal(true);
+        point(Point::LogFlushed);
         for flush in group.drain(..) {
             // The text is enough: each waiter needs an error of its own.
             flush.complete(result.as_ref().copied().map_err(|error| {
@@ -257,6 +260,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let mut batch = WriteBatch::default();
         batch.put_cf(self.table(META)?, VOTE, encode_vote(vote));
+        point(Point::VoteSave);
         self.write_durably(batch).await
     }
 
@@ -289,8 +293,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let key = entry.log_id.index.to_be_bytes();
             batch.put_cf(self.table(ENTRIES)?, key, encode_entry(&entry));
         }
+        point(Point::LogAppend);
         // Readable when this returns; the callback is for when it is on disk.
         self.database.write(batch).map_err(database_error)?;
+        point(Point::LogAppended);
         self.flush(Flush::Append(callback)).await
     }
 
@@ -315,7 +321,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let table = self.table(ENTRIES)?;
             batch.delete_range_cf(table, start.to_be_bytes(), end.to_be_bytes());
         }
+        point(Point::LogPurge);
         // Not synced: if it is lost, the entries and the former mark come back together.
-        self.database.write(batch).map_err(database_error)
+        self.database.write(batch).map_err(database_error)?;
+        point(Point::LogPurged);
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use futures::{FutureExt, Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, StoredMembership};
+use roadstead_crash::{Point, point};
 use roadstead_proto::rpc::metadata::Response;
 use tokio::task::spawn_blocking;
 
@@ -55,6 +56,7 @@ impl StateMachine {
 
     /// Applies and writes a batch, then answers.
     fn apply_batch(&mut self, batch: Vec<Waiting>) -> io::Result<()> {
+        point(Point::Apply);
         let mut applied = self.applied.clone();
         let (changes, answers) = self
             .state
@@ -68,7 +70,9 @@ impl StateMachine {
                 Ok::<(Changes, Vec<_>), Fault>((transaction.into_changes(), answers))
             })
             .map_err(io::Error::other)?;
+        point(Point::ApplyWrite);
         self.state.write(changes, &applied)?;
+        point(Point::Applied);
         self.applied = applied;
         for (responder, response) in answers {
             if let Some(responder) = responder {

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use openraft::{RaftSnapshotBuilder, Snapshot};
+use roadstead_crash::{Point, point};
 
 use super::folder;
 use crate::consensus::{
@@ -64,6 +65,7 @@ impl Snapshots {
         applied: &Applied,
         fill: impl FnOnce(&Path) -> io::Result<()>,
     ) -> io::Result<SnapshotOf> {
+        point(Point::SnapshotTake);
         let meta = meta_of(applied);
         let name = name_of(&meta);
         let (partial, path) = (
@@ -73,11 +75,16 @@ impl Snapshots {
         folder::remove(&partial)?;
         folder::create(&partial)?;
         fill(&partial.join(DATABASE))?;
+        point(Point::SnapshotFilled);
         folder::replace_file(&partial.join(POSITION), &encode_applied(applied))?;
         folder::remove(&path)?;
+        point(Point::SnapshotRename);
         fs::rename(&partial, &path)?;
+        point(Point::SnapshotRenamed);
         folder::sync(&self.root)?;
+        point(Point::SnapshotKept);
         self.remove_others(&name)?;
+        point(Point::SnapshotTaken);
         Ok(Snapshot {
             meta,
             snapshot: SnapshotFolder { path },

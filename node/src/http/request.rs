@@ -8,6 +8,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use roadstead_crash::{Point, point};
 use tracing::Instrument;
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -69,7 +70,12 @@ pub(super) async fn serve(
     let answered = async {
         let (endpoint, error) = match endpoint {
             Ok(endpoint) => match route(&shared, &request, &mut payload, &endpoint).await {
-                Ok(response) => return response,
+                Ok(response) => {
+                    if !request.method().is_safe() {
+                        point(Point::Answer);
+                    }
+                    return response;
+                }
                 Err(error) => (Some(endpoint), error),
             },
             Err(error) => (None, error),

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use roadstead_crash::{Point, point};
+
 use super::folders;
 use super::layout::Paths;
 use crate::error::{Error, Result};
@@ -17,8 +19,10 @@ pub(super) fn delete(keys: Vec<Result<Paths>>) -> Vec<Result<()>> {
         let removed = paths.and_then(|paths| {
             // Both are tried. First the unfinished write: a writer that is about to finish then
             // either finds it gone, or has made the object, which goes next.
+            point(Point::ObjectDelete);
             let partial = remove(&paths.partial);
             let object = remove(&paths.object);
+            point(Point::ObjectDeleted);
             if partial? | object? {
                 let folder = paths.object.parent().unwrap_or(&paths.object);
                 changed.entry(folder.to_path_buf()).or_default().push(index);

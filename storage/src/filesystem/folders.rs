@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use roadstead_crash::{Point, point};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -79,12 +80,16 @@ impl Folders {
         let written = file
             .write_all(text)
             .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&temporary, path));
+            .and_then(|()| {
+                point(Point::MarkerRename);
+                fs::rename(&temporary, path)
+            });
         if let Err(error) = written {
             // Best effort: the listing shows what remains.
             let _ = fs::remove_file(&temporary);
             return Err(vanished("write", path, error));
         }
+        point(Point::MarkerRenamed);
         sync(path.parent().unwrap_or(&self.root))
     }
 

@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use roadstead_crash::{Point, point};
+
 use super::claims::Tenure;
 use super::folders::{self, Folders};
 use super::layout::Paths;
@@ -32,8 +34,10 @@ pub(super) struct Opened {
 
 impl Opening {
     pub(super) fn create(&self) -> Result<Opened> {
+        point(Point::ObjectCreate);
         self.expect_unfinished()?;
         let file = self.folders.create_file(&self.paths.partial)?;
+        point(Point::ObjectCreated);
         Ok(Opened {
             file,
             offset: 0,
@@ -96,10 +100,12 @@ impl Opening {
             }
             copied += length;
         }
+        point(Point::ObjectCopied);
         file.sync_data().map_err(failed("fsync", partial))?;
         if let Some(folder) = partial.parent() {
             folders::sync(folder)?;
         }
+        point(Point::ObjectTakenOver);
         Ok(Opened {
             file,
             offset,

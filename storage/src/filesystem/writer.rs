@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use roadstead_crash::{Point, point};
 use tokio::task::JoinHandle;
 
 use super::blocking;
@@ -61,8 +62,11 @@ impl Target {
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
+        point(Point::ObjectWrite);
         write_at(&self.file, &batch.chunks, batch.position)
-            .map_err(|error| Error::from_io("write", self.partial(), error))
+            .map_err(|error| Error::from_io("write", self.partial(), error))?;
+        point(Point::ObjectWritten);
+        Ok(())
     }
 
     fn checkpoint(&self, batch: Batch) -> Result<()> {
@@ -70,10 +74,12 @@ impl Target {
         self.file
             .sync_data()
             .map_err(|error| Error::from_io("fsync", self.partial(), error))?;
+        point(Point::ObjectSynced);
         if !self.is_named.load(Ordering::Relaxed) {
             self.sync_folder()?;
             self.is_named.store(true, Ordering::Relaxed);
         }
+        point(Point::ObjectCheckpointed);
         Ok(())
     }
 
@@ -82,10 +88,14 @@ impl Target {
         self.file
             .sync_all()
             .map_err(|error| Error::from_io("fsync", self.partial(), error))?;
+        point(Point::ObjectRename);
         // The bytes are durable before they have the name that says so.
         fs::rename(self.partial(), &self.opening.paths.object)
             .map_err(|error| Error::from_io("finish", self.partial(), error))?;
-        self.sync_folder()
+        point(Point::ObjectRenamed);
+        self.sync_folder()?;
+        point(Point::ObjectFinished);
+        Ok(())
     }
 
     fn sync_folder(&self) -> Result<()> {

@@ -7,18 +7,25 @@ use serde_json::{Value, json};
 use super::source::{none, root};
 
 /// Each package with those of the project that it may know.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 6] = [
+    ("roadstead-crash", &[]),
     ("roadstead-proto", &[]),
-    ("roadstead-storage", &["roadstead-proto"]),
-    ("roadstead-cluster", &["roadstead-proto"]),
+    ("roadstead-storage", &["roadstead-proto", "roadstead-crash"]),
+    ("roadstead-cluster", &["roadstead-proto", "roadstead-crash"]),
     (
         "roadstead",
-        &["roadstead-proto", "roadstead-storage", "roadstead-cluster"],
+        &[
+            "roadstead-crash",
+            "roadstead-proto",
+            "roadstead-storage",
+            "roadstead-cluster",
+        ],
     ),
     (
         "roadstead-tests",
         &[
             "roadstead",
+            "roadstead-crash",
             "roadstead-proto",
             "roadstead-storage",
             "roadstead-cluster",
@@ -107,6 +114,7 @@ fn wrong_arrow_is_seen() {
     };
     let with = |storage: &[&str], proto: &[&str]| {
         json!({ "packages": [
+            package("roadstead-crash", &[]),
             package("roadstead-proto", proto),
             package("roadstead-storage", storage),
             package("roadstead-cluster", &["roadstead-proto", "openraft", "rocksdb"]),

@@ -4,7 +4,7 @@ use super::source::{File, files, none};
 
 const PAGE: &str = "ARCHITECTURE.md";
 
-const CRATES: [&str; 5] = ["proto", "storage", "cluster", "node", "tests"];
+const CRATES: [&str; 6] = ["crash", "proto", "storage", "cluster", "node", "tests"];
 
 /// The names of the invariants, in the order of the design.
 const INVARIANTS: [&str; 10] = [
