@@ -92,6 +92,8 @@ points! {
     SnapshotRenamed = "snapshot-renamed",
     /// It is durable, and former ones are still there.
     SnapshotKept = "snapshot-kept",
+    /// A former one has lost its name, and its files are still there.
+    SnapshotRetired = "snapshot-retired",
     /// Former ones are gone, and nobody was told of it.
     SnapshotTaken = "snapshot-taken",
     /// Entries are about to be purged from the log.

@@ -1,7 +1,8 @@
 //! Snapshots: folders with a checkpoint of the state, never a buffer in memory.
 //!
 //! A folder is complete when it has its final name: it is filled under another one, synced and
-//! renamed. The newest is kept; openraft purges the log only up to it.
+//! renamed, and it loses that name before its files go. The newest is kept; openraft purges the log
+//! only up to it.
 
 use std::fs;
 use std::io;
@@ -18,6 +19,10 @@ use crate::consensus::{
 /// The file with the position of the snapshot, beside the database's own files.
 const POSITION: &str = "position";
 const DATABASE: &str = "database";
+
+/// End the names of what is not a snapshot yet, and of what is none any more.
+const PARTIAL: &str = "partial";
+const OBSOLETE: &str = "obsolete";
 
 /// A snapshot with its position.
 pub(crate) type SnapshotOf = Snapshot<CommittedLeaderId, u64, Peer, SnapshotFolder>;
@@ -42,15 +47,12 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// The snapshots below `root`; what a crash left unfinished is removed.
+    /// The snapshots below `root`; what a crash left half made or half removed goes.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
         folder::create(root)?;
         for entry in fs::read_dir(root)? {
             let path = entry?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "partial")
-            {
+            if path.extension().is_some() {
                 folder::remove(&path)?;
             }
         }
@@ -69,7 +71,7 @@ impl Snapshots {
         let meta = meta_of(applied);
         let name = name_of(&meta);
         let (partial, path) = (
-            self.root.join(format!("{name}.partial")),
+            self.root.join(format!("{name}.{PARTIAL}")),
             self.root.join(&name),
         );
         folder::remove(&partial)?;
@@ -77,7 +79,7 @@ impl Snapshots {
         fill(&partial.join(DATABASE))?;
         point(Point::SnapshotFilled);
         folder::replace_file(&partial.join(POSITION), &encode_applied(applied))?;
-        folder::remove(&path)?;
+        self.remove(&path)?;
         point(Point::SnapshotRename);
         fs::rename(&partial, &path)?;
         point(Point::SnapshotRenamed);
@@ -109,10 +111,26 @@ impl Snapshots {
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
             if entry.file_name().to_str() != Some(name) {
-                folder::remove(&entry.path())?;
+                self.remove(&entry.path())?;
             }
         }
         Ok(())
+    }
+
+    /// Removes a snapshot, or what was one: half of it must never have the name of a whole one.
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        if path.extension().is_some() {
+            return folder::remove(path);
+        }
+        let obsolete = path.with_extension(OBSOLETE);
+        folder::remove(&obsolete)?;
+        match fs::rename(path, &obsolete) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed?,
+        }
+        folder::sync(&self.root)?;
+        point(Point::SnapshotRetired);
+        folder::remove(&obsolete)
     }
 
     /// The newest snapshot.
@@ -170,5 +188,54 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf> {
         let again = || Err(io::Error::other("a snapshot builder builds once"));
         self.taken.take().unwrap_or_else(again)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(index: u64) -> Applied {
+        let leader = CommittedLeaderId::from(1);
+        (
+            Some(openraft::LogId::new(leader, index)),
+            openraft::StoredMembership::default(),
+        )
+    }
+
+    fn create(snapshots: &Snapshots, index: u64) {
+        let created = snapshots.create(&applied(index), |target| fs::create_dir(target));
+        created.unwrap();
+    }
+
+    fn newest(snapshots: &Snapshots) -> Option<u64> {
+        let newest = snapshots.newest().unwrap()?;
+        newest.meta.last_log_id.map(|log_id| log_id.index)
+    }
+
+    #[test]
+    fn newest_snapshot_is_kept_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::open(root.path()).unwrap();
+        assert_eq!(newest(&snapshots), None);
+        for index in [5, 9, 9] {
+            create(&snapshots, index);
+            assert_eq!(newest(&snapshots), Some(index));
+            assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn half_of_a_snapshot_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::open(root.path()).unwrap();
+        create(&snapshots, 5);
+        for name in ["1-3.obsolete", "1-7.partial"] {
+            fs::create_dir(root.path().join(name)).unwrap();
+        }
+        assert_eq!(newest(&snapshots), Some(5));
+        let snapshots = Snapshots::open(root.path()).unwrap();
+        assert_eq!(newest(&snapshots), Some(5));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     }
 }
