@@ -455,6 +455,9 @@ fn raft_config(options: &Options) -> Result<Config, OpenError> {
         // More than a node may lag before it gets a snapshot instead.
         replication_lag_threshold: options.snapshot_after_entries.saturating_mul(2),
         purge_batch_size: 256,
+        // A leader that goes on in its former term cannot tell its own entries from those of its
+        // former life, which it may not have applied again yet: its reads would miss them.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     config

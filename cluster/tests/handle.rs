@@ -26,9 +26,11 @@ fn options(folder: &Path) -> Options {
 
 /// Opens a node and takes it through what every start proposes.
 async fn start(folder: &Path) -> Metadata {
-    let metadata = Metadata::open(&options(folder))
-        .await
-        .expect("the metadata open");
+    start_with(&options(folder)).await
+}
+
+async fn start_with(options: &Options) -> Metadata {
+    let metadata = Metadata::open(options).await.expect("the metadata open");
     let found = FoundCluster {
         cluster_id: "c".to_owned(),
         grace_ms: 1_000,
@@ -66,6 +68,19 @@ fn put_manifest(tag: &str) -> Action {
         tags: vec![tag.to_owned()],
         ..PutManifest::default()
     })
+}
+
+/// It is not synced: a power cut may take all of it.
+fn remove_write_ahead_log_of_the_state(folder: &Path) {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder.join("state/1")).expect("the state is there") {
+        let path = entry.expect("the state can be listed").path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            std::fs::remove_file(path).expect("a file can be removed");
+            removed += 1;
+        }
+    }
+    assert!(removed > 0, "there was something to lose");
 }
 
 async fn tag(metadata: &Metadata, tag: &str) -> Option<String> {
@@ -133,18 +148,29 @@ async fn a_state_that_lost_its_newest_writes_is_made_whole_by_the_log() {
     let first = start(folder.path()).await;
     propose(&first, put_manifest("a")).await;
     first.close().await.unwrap();
-    // The state's own write-ahead log is not synced: a power cut may take all of it.
-    let mut removed = 0;
-    for entry in std::fs::read_dir(folder.path().join("state/1")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "log") {
-            std::fs::remove_file(path).unwrap();
-            removed += 1;
-        }
-    }
-    assert!(removed > 0, "there was something to lose");
+    remove_write_ahead_log_of_the_state(folder.path());
     let second = start(folder.path()).await;
     assert_eq!(tag(&second, "a").await.as_deref(), Some(DIGEST));
+    second.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_read_waits_for_what_the_log_brings_back() {
+    const TAGS: usize = 1_500;
+    let folder = tempfile::tempdir().unwrap();
+    let many = Options {
+        snapshot_after_entries: 1_000_000,
+        ..options(folder.path())
+    };
+    let first = start_with(&many).await;
+    let puts = (0..TAGS).map(|number| put_manifest(&format!("t{number}")));
+    let puts = puts.map(|put| Box::pin(propose(&first, put)));
+    futures::future::join_all(puts).await;
+    first.close().await.unwrap();
+    remove_write_ahead_log_of_the_state(folder.path());
+    let second = Metadata::open(&many).await.unwrap();
+    let last = format!("t{}", TAGS - 1);
+    assert_eq!(tag(&second, &last).await.as_deref(), Some(DIGEST));
     second.shutdown().await.unwrap();
 }
 
