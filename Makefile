@@ -14,16 +14,21 @@ tools := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/roadstead/tools/bin
 # selected: `-p roadstead` would turn on fewer features than `--workspace`. So every command selects
 # the whole workspace with all features, and names with --bin or --test what of it to build.
 selection := --release --locked --workspace --all-features
+# The same without our own features, which are for tests: they turn on nothing in any dependency, so
+# that only our own crates are built twice.
+product := --release --locked --workspace
+# A workspace of its own: see tests/volatile/Cargo.toml.
+volatile := --release --locked --manifest-path tests/volatile/Cargo.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test verify fix conformance clients bench audit-advisories
+.PHONY: help run test crash pressure nightly verify fix conformance clients bench audit-advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build the registry and start it; CONFIG=file gives it a configuration
 	@deploy/setup build
-	cargo build $(selection) --bin roadstead
+	cargo build $(product) --bin roadstead
 	@echo 'starting $(CARGO_TARGET_DIR)/release/roadstead serve $(CONFIG)'
 	@exec "$(CARGO_TARGET_DIR)/release/roadstead" serve $(CONFIG)
 
@@ -33,32 +38,54 @@ test: ## run every test but the slow suites
 	cargo build $(selection) --bins --tests
 	cargo test $(selection)
 
+# Two at a time: each has a registry and eight clients.
+crash: ## kill the registry at random and at every crash point, with unsynced writes lost
+	@deploy/setup crash
+	cargo test $(volatile)
+	cargo build $(volatile)
+	cargo build $(selection) --bin roadstead --test crash
+	cargo test $(selection) --test crash -- --test-threads 2
+
+# One at a time: each wants the machine for itself.
+pressure: ## full disks, stalled disks, many uploads and connections, a wrong clock; needs root
+	@deploy/setup pressure
+	cargo build $(selection) --bin roadstead
+	cargo test $(selection) --test pressure -- --test-threads 1
+
+nightly: ## the long tests: what `make crash` does in minutes, for about an hour
+	ROADSTEAD_CRASH_KILLS=3000 $(MAKE) crash
+
 verify: ## check format, lints, documentation, layout and dependencies; changes no file
 	@deploy/setup verify
 	cargo fmt --all --check
+	cargo fmt --all --check --manifest-path tests/volatile/Cargo.toml
 	cargo clippy $(selection) --all-targets -- -D warnings
+	cargo clippy $(volatile) --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc $(selection) --no-deps --document-private-items
 	cargo test $(selection) --test tidy
 	"$(tools)/cargo-deny" --locked --all-features check bans licenses sources
+	"$(tools)/cargo-deny" --locked --manifest-path tests/volatile/Cargo.toml --config deny.toml \
+		check bans licenses sources
 
 fix: ## format the code, and repair what clippy can repair
 	@deploy/setup verify
 	cargo fmt --all
+	cargo fmt --all --manifest-path tests/volatile/Cargo.toml
 	cargo clippy $(selection) --all-targets --fix --allow-dirty --allow-staged
 
 conformance: ## run the official conformance tool of the specification against the registry
 	@deploy/setup conformance
-	cargo build $(selection) --bin roadstead
+	cargo build $(product) --bin roadstead
 	tests/conformance/run
 
 bench: ## measure beside other registries; PARTS="manifest images" chooses, WRITE=file keeps the tables
 	@deploy/setup bench
-	cargo build $(selection) --bin roadstead
+	cargo build $(product) --bin roadstead
 	tests/bench/run $(if $(WRITE),--write $(WRITE)) $(PARTS)
 
 clients: ## push and pull with docker, podman, containerd, crane, oras and others
 	@deploy/setup clients
-	cargo build $(selection) --bin roadstead
+	cargo build $(product) --bin roadstead
 	tests/clients/run
 
 # Not part of verify: it downloads the database of advisories, which CI cannot reach, and it may fail

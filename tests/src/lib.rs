@@ -7,6 +7,7 @@
 //! what it started. So tests run in parallel, and none passes by luck.
 
 pub mod answer;
+pub mod chance;
 pub mod client;
 pub mod fixture;
 pub mod folder;
@@ -15,10 +16,13 @@ pub mod process;
 pub mod raw;
 pub mod setup;
 pub mod shared;
+pub mod volume;
 pub mod wait;
 
 pub use answer::Answer;
+pub use chance::Chance;
 pub use client::{Client, Repository, Upload};
 pub use mount::Mount;
 pub use process::Registry;
 pub use setup::Setup;
+pub use volume::Volume;

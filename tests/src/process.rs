@@ -52,21 +52,23 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// The binary that was built beside the tests.
+/// The registry that was built beside the tests.
 ///
 /// # Panics
 /// When it is not there.
 pub fn binary() -> PathBuf {
+    built("roadstead")
+}
+
+/// A binary that was built beside the tests.
+pub(crate) fn built(name: &str) -> PathBuf {
     // <target>/<profile>/deps/<this test> -> <target>/<profile>/roadstead
     let test = std::env::current_exe().expect("the path of this test is known");
     let profile = test.parent().and_then(Path::parent);
-    let binary = profile
-        .expect("tests lie two folders deep")
-        .join("roadstead");
+    let binary = profile.expect("tests lie two folders deep").join(name);
     assert!(
         binary.is_file(),
-        "there is no registry to test at {}; build it first: `make build`, or `cargo build \
-         --release --workspace --all-features`",
+        "there is no {}; `make test` and `make crash` build what their tests start",
         binary.display()
     );
     binary
@@ -157,15 +159,21 @@ impl Registry {
     /// Starts the process and waits until it is ready.
     #[track_caller]
     pub fn run(&mut self) {
+        if let Err(reason) = self.try_run() {
+            panic!("{reason}");
+        }
+    }
+
+    /// As `run`, where it may be that it does not start; the reason holds its logs.
+    pub fn try_run(&mut self) -> Result<(), String> {
         self.spawn();
         let client = self.client();
-        let is_ready = || match self.try_wait() {
-            Some(status) => panic!("ended at start with {status}\n{}", self.logs()),
-            None => client.is_ready().then_some(()),
-        };
-        if wait::poll(LONG, is_ready).is_none() {
-            panic!("not ready after {LONG:?}\n{}", self.logs());
-        }
+        let has_come = wait::poll(LONG, || match self.try_wait() {
+            Some(status) => Some(Err(format!("ended at start with {status}"))),
+            None => client.is_ready().then_some(Ok(())),
+        });
+        let come = has_come.unwrap_or_else(|| Err(format!("not ready after {LONG:?}")));
+        come.map_err(|reason| format!("{reason}\n{}", self.logs()))
     }
 
     /// Starts the process, which must end by itself.
