@@ -305,13 +305,31 @@ impl Upload {
         };
         let length = data.len() as u64;
         // The driver writes behind: the bytes are hashed while it does.
-        writer.write(data.clone()).await.map_err(broken)?;
+        if let Err(error) = writer.write(data.clone()).await {
+            self.drop_object().await;
+            return Err(broken(error));
+        }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&data);
         }
         self.offset += length;
         self.tools.metrics.upload_bytes_received(length);
         Ok(())
+    }
+
+    /// Makes room at once where a write failed, which a full disk needs most: nothing of the object
+    /// was acknowledged, so whoever goes on begins under a fresh key.
+    async fn drop_object(&mut self) {
+        drop(self.writer.take());
+        if self.acknowledged.checkpoint.is_some() {
+            return;
+        }
+        let keys = std::slice::from_ref(&self.object_key);
+        for deleted in self.tools.store.delete(keys).await {
+            if let Err(error) = deleted {
+                tracing::debug!(%error, upload = %self.id, "what was written stays for now");
+            }
+        }
     }
 
     /// Makes everything taken in durable and known, and returns the offset to tell.

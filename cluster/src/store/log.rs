@@ -86,8 +86,8 @@ impl Flush {
 impl LogStore {
     /// Opens the log in `folder`, which is made if it is absent.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        let tables =
-            [ENTRIES, META].map(|name| ColumnFamilyDescriptor::new(name, options::log_table()));
+        let tables = [ENTRIES, META, options::UNUSED]
+            .map(|name| ColumnFamilyDescriptor::new(name, options::log_table()));
         let database = DB::open_cf_descriptors(&options::log_database(), folder, tables)
             .map_err(database_error)?;
         folder::sync_parent(folder)?;

@@ -24,6 +24,11 @@ const WRITE_AHEAD_BYTES: u64 = 128 << 20;
 /// Files that one database holds open.
 const OPEN_FILES_MAX: i32 = 256;
 
+/// The table that every database of RocksDB has. Ours keep nothing in it, but it is opened with the
+/// settings of the others: disk for a write-ahead log is taken in advance by the largest write
+/// buffer of all, and this table's own would be 64 MB.
+pub(crate) const UNUSED: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
+
 /// Settings of the state machine's database.
 pub(crate) fn state_database() -> Options {
     let mut options = database();
@@ -62,9 +67,6 @@ pub(crate) fn log_table() -> Options {
 fn database() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
-    // RocksDB's own table `default`, which is empty, has these options. Of the largest of all tables
-    // it takes this and a tenth for each write-ahead log in advance: 70 MB by default.
-    options.set_write_buffer_size(TABLE_WRITE_BUFFER_BYTES);
     options.create_missing_column_families(true);
     options.set_max_open_files(OPEN_FILES_MAX);
     options.set_max_background_jobs(2);

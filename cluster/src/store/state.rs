@@ -197,7 +197,10 @@ impl StateStore {
 impl Generation {
     fn open(root: &Path, number: u64) -> io::Result<Self> {
         let cache = options::state_cache();
-        let names = Table::ALL.iter().map(|table| table.name()).chain([RAFT]);
+        let names = Table::ALL
+            .iter()
+            .map(|table| table.name())
+            .chain([RAFT, options::UNUSED]);
         let tables =
             names.map(|name| ColumnFamilyDescriptor::new(name, options::state_table(&cache)));
         let path = root.join(number.to_string());

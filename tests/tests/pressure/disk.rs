@@ -75,26 +75,29 @@ fn below_the_reserve_pushes_wait_while_pulls_and_deletes_go_on() {
 
 #[test]
 fn an_upload_ends_at_the_reserve_and_goes_on_from_there() {
-    let disk = Mount::memory(192 << 20);
-    let registry = Registry::start(on(&disk, &disk, "64MiB"));
+    const CHUNK: usize = 1 << 20;
+    let disk = Mount::memory(512 << 20);
+    let registry = Registry::start(on(&disk, &disk, "256MiB"));
     let repository = registry.repository("team/app");
-    let content = random(7, 100 << 20);
+    let content = random(7, 200 << 20);
     let mut upload = repository.start_upload();
     let filler = disk.path().join("filler");
-    fs::write(&filler, vec![0; 60 << 20]).unwrap();
-    // Room for it is there, but not room for it and the reserve.
-    let answer = until("the upload is refused", LONG, || {
-        let answer = upload.request("PATCH").body(content.clone()).send();
-        (answer.status == 503).then_some(answer)
-    });
-    answer.refused(503, "UNAVAILABLE").names("kept in reserve");
+    fs::write(&filler, vec![0; 190 << 20]).unwrap();
+    // There is room for it, but not for it and the reserve.
+    let refused = content
+        .chunks(CHUNK)
+        .enumerate()
+        .map(|(number, chunk)| upload.chunk(number * CHUNK, chunk))
+        .find(|answer| answer.status != 202);
+    let refused = refused.expect("the disk was never short");
+    refused.refused(503, "UNAVAILABLE").names("kept in reserve");
+
     fs::remove_file(filler).unwrap();
     until("there is room", LONG, || {
-        let answer = repository.request("POST", "blobs/uploads/").send();
-        (answer.status == 202).then_some(())
+        takes_a_blob(&repository).then_some(())
     });
     let offset = upload.offset();
-    assert!(offset < content.len(), "all of it came in: {offset}");
+    assert!(0 < offset && offset < content.len(), "at {offset}");
     upload.chunk(offset, &content[offset..]).expect(202);
     let digest = digest(&content);
     upload.put(digest.as_str(), &[]).expect(201);
