@@ -26,8 +26,9 @@ use crate::store::BlobWriter;
 /// Names driver and format in every checkpoint. Never changed; a new format gets a new tag.
 pub(super) const CHECKPOINT_TAG: &[u8] = b"fs1";
 
-/// Gathered before it goes to the blocking pool, whose hop costs as much as copying this.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// Gathered before it goes to the blocking pool, whose hop costs less than copying this. Each open
+/// upload may hold two.
+const BATCH_BYTES: usize = 512 * 1024;
 /// Chunks in a batch: below the 1024 that one call of the system takes.
 const BATCH_CHUNKS: usize = 512;
 /// A smaller chunk is copied: it may be a small part of a large buffer, which it would keep alive.
@@ -88,6 +89,11 @@ impl Target {
         self.file
             .sync_all()
             .map_err(|error| Error::from_io("fsync", self.partial(), error))?;
+        self.publish(Batch::default())
+    }
+
+    /// The last step of `finish`, which is all of it where a checkpoint has synced the last byte.
+    fn publish(&self, _nothing: Batch) -> Result<()> {
         point(Point::ObjectRename);
         // The bytes are durable before they have the name that says so.
         fs::rename(self.partial(), &self.opening.paths.object)
@@ -107,7 +113,7 @@ impl Target {
 }
 
 /// Bytes for one place in the file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Batch {
     position: u64,
     chunks: VecDeque<Bytes>,
@@ -221,7 +227,14 @@ impl BlobWriter for Writer {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<u64> {
-        self.start(Target::finish).await?;
+        self.settle().await?;
+        let is_durable = self.durable == Some(self.offset);
+        self.start(if is_durable {
+            Target::publish
+        } else {
+            Target::finish
+        })
+        .await?;
         self.settle().await?;
         Ok(self.offset)
     }
