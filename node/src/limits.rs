@@ -36,6 +36,9 @@ pub const MOUNT_SOURCES_MAX: usize = 10;
 /// next is being received. A piece is at most what the HTTP layer reads at once, 128 KiB.
 pub const BODY_PIECES_WAITING: usize = 8;
 
+/// How long a client may take nothing of an answer before its connection is ended: as nginx does.
+pub const ANSWER_IDLE: Duration = Duration::from_secs(60);
+
 /// How long a body may stand still before it counts as broken.
 pub const BODY_IDLE: Duration = Duration::from_secs(30);
 
@@ -159,8 +162,8 @@ pub const LOG_ENTRIES_KEPT: u64 = 1_000;
 /// How long what a client has seen can be used at least, in a new cluster.
 pub const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often the free space of the disks is looked at. What the fastest disk takes in that time is
-/// less than the usual reserve.
+/// How often the free space of the disks is looked at. A fast disk takes less than the usual reserve
+/// of a large one in that time; where it takes more, the write itself fails.
 pub const SPACE_LOOK: Duration = Duration::from_millis(200);
 
 /// What `Retry-After` says when the node cannot answer now, in seconds.

@@ -53,7 +53,7 @@ impl Space {
                 _looking: None,
             });
         }
-        seen.set(shortage(&folders, reserve));
+        seen.set(shortage(&folders, reserve, false));
         // Nothing is ever sent: that the channel closes is the message.
         let (looking, ended) = mpsc::sync_channel::<()>(0);
         let found = Arc::clone(&seen);
@@ -61,7 +61,8 @@ impl Space {
             .name("space".to_owned())
             .spawn(move || {
                 while ended.recv_timeout(SPACE_LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
-                    found.set(shortage(&folders, reserve));
+                    let is_short = found.is_short.load(Ordering::Relaxed);
+                    found.set(shortage(&folders, reserve, is_short));
                 }
             })?;
         Ok(Self {
@@ -89,6 +90,7 @@ impl Space {
 impl Seen {
     /// Remembers what is short, and says so when it begins and when it ends.
     fn set(&self, found: Option<Shortage>) {
+        let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
         let was_short = self.is_short.swap(found.is_some(), Ordering::Relaxed);
         match (&found, was_short) {
             (Some(shortage), false) => tracing::error!(
@@ -99,7 +101,7 @@ impl Seen {
             (None, true) => tracing::info!("there is room again: pushes are taken"),
             (Some(_), true) | (None, false) => {}
         }
-        *self.shortage.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        *shortage = found;
     }
 }
 
@@ -115,19 +117,26 @@ impl fmt::Display for Shortage {
     }
 }
 
-fn shortage(folders: &[PathBuf], reserve: Reserve) -> Option<Shortage> {
-    folders
+fn shortage(folders: &[PathBuf], reserve: Reserve, was_short: bool) -> Option<Shortage> {
+    let mut short = folders
         .iter()
-        .find_map(|folder| shortage_of(folder, reserve))
+        .filter_map(|folder| shortage_of(folder, reserve, was_short));
+    short.next()
 }
 
 /// A file system that does not answer is not short: whoever writes to it will see what is wrong.
-fn shortage_of(folder: &Path, reserve: Reserve) -> Option<Shortage> {
+/// One that was short must have a little more than the reserve, so that pushes do not come and go.
+fn shortage_of(folder: &Path, reserve: Reserve, was_short: bool) -> Option<Shortage> {
     let found = statvfs(folder).ok()?;
     // What this user may take, which is less than what is free where root has a share of its own.
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     let reserve = reserve.of(found.f_blocks.saturating_mul(found.f_frsize));
-    (free < reserve).then(|| Shortage {
+    let wanted = if was_short {
+        reserve.saturating_add(reserve / 16)
+    } else {
+        reserve
+    };
+    (free < wanted).then(|| Shortage {
         folder: folder.to_owned(),
         free,
         reserve,

@@ -1,6 +1,6 @@
 //! Sizes as people write them: `512MiB`, `2GB`, `1048576`; and parts of a whole: `2%`.
 
-/// Decimal and binary units, with the bytes of each. None is the beginning of a later one.
+/// Decimal and binary units, with the bytes of each.
 const UNITS: [(&str, u64); 9] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),

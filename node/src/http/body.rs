@@ -15,7 +15,7 @@ use crate::space::Space;
 use crate::upload::{Chunk, Piece};
 
 /// How a body ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum End {
     /// It came whole.
     Whole,
@@ -26,7 +26,7 @@ enum End {
     /// Nobody wants the rest.
     Unwanted,
     /// There is no room for the rest.
-    Short,
+    Short(RegistryError),
 }
 
 /// Pumps a body into a chunk while `work` takes it in, and returns what the work came to.
@@ -53,10 +53,7 @@ where
     );
     match (end, result) {
         (End::Slow, Err(RegistryError::BodyBroken)) => Err(RegistryError::BodySlow),
-        // The reason as it is now; without one there is room again, and the client may go on.
-        (End::Short, Err(RegistryError::BodyBroken)) => {
-            Err(space.check().err().unwrap_or(RegistryError::BodyBroken))
-        }
+        (End::Short(short), Err(RegistryError::BodyBroken)) => Err(short),
         (_, result) => result,
     }
 }
@@ -77,8 +74,8 @@ async fn pump(space: &Space, payload: &mut Payload, sender: mpsc::Sender<Piece>)
             }
             Ok(None) => Piece::End,
         };
-        if space.check().is_err() {
-            return End::Short;
+        if let Err(short) = space.check() {
+            return End::Short(short);
         }
         let is_end = matches!(piece, Piece::End);
         let is_wanted = sender.send(piece).await.is_ok();

@@ -3,8 +3,9 @@
 //! It speaks no HTTP: actix-http does, over this instead of over a bare stream. An answer leaves
 //! a part of a file on the connection's [`Lane`]; the next flush, which comes when the head of the
 //! answer is out, sends it by `sendfile`.
-//! Invariant: a worker never waits for a disk. What does not lie in memory is loaded by the
-//! blocking pool first.
+//! As a rule a worker does not wait for a disk: what does not lie in memory at both ends of a window
+//! is loaded by the blocking pool first.
+//! Invariant: a client that takes nothing for long loses its connection.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -22,26 +23,34 @@ use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::limits::{FILE_READ_BYTES, FILE_TURN_BYTES, FILE_WINDOW_BYTES};
+use crate::limits::{ANSWER_IDLE, FILE_READ_BYTES, FILE_TURN_BYTES, FILE_WINDOW_BYTES};
 
 /// One connection.
 pub(super) struct Connection {
     stream: TcpStream,
     lane: Option<Lane>,
+    stall: Stall,
 }
 
 impl Connection {
     /// A connection that files can be sent over as they lie.
     pub(super) fn with_lane(stream: TcpStream) -> Self {
-        let lane = Some(Lane::default());
-        Self { stream, lane }
+        Self {
+            stream,
+            lane: Some(Lane::default()),
+            stall: Stall::default(),
+        }
     }
 
     /// A connection whose protocol puts its own bytes between those of a file, as HTTP/2 does.
     pub(super) fn without_lane(stream: TcpStream) -> Self {
-        let lane = None;
-        Self { stream, lane }
+        Self {
+            stream,
+            lane: None,
+            stall: Stall::default(),
+        }
     }
 
     /// Where answers leave files, if they can.
@@ -66,19 +75,63 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.stall.judge(written, context)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Some(lane) = &this.lane {
-            ready!(lane.poll_send(&this.stream, context))?;
+            let before = lane.position();
+            let sent = lane.poll_send(&this.stream, context);
+            if lane.position() != before || lane.is_loading() {
+                this.stall.moved();
+            }
+            ready!(this.stall.judge(sent, context))?;
         }
         Pin::new(&mut this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+/// How long a client has taken nothing of what is there for it.
+#[derive(Default)]
+struct Stall {
+    since: Option<Instant>,
+    /// Made once for a connection, at the first time that it has to wait.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    fn moved(&mut self) {
+        self.since = None;
+    }
+
+    /// Passes on what a write came to, unless it has been waiting for too long.
+    fn judge<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.moved();
+            return written;
+        }
+        let ends = *self.since.get_or_insert_with(Instant::now) + ANSWER_IDLE;
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(ends)));
+        // An alarm that was set for an earlier wait goes off too early, and is set anew.
+        ready!(alarm.as_mut().poll(context));
+        if Instant::now() < ends {
+            alarm.as_mut().reset(ends);
+            ready!(alarm.as_mut().poll(context));
+        }
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -108,6 +161,18 @@ impl Lane {
         let outcome = slot.as_mut()?.outcome.take()?;
         *slot = None;
         Some(outcome)
+    }
+
+    /// How far the file was sent, if there is one.
+    fn position(&self) -> Option<u64> {
+        self.0.borrow().as_ref().map(|transfer| transfer.rest.start)
+    }
+
+    /// Whether the disk is waited for, and not the client.
+    fn is_loading(&self) -> bool {
+        let slot = self.0.borrow();
+        slot.as_ref()
+            .is_some_and(|transfer| transfer.loading.is_some())
     }
 
     /// Sends no more of what lies here.
@@ -285,6 +350,56 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn failures_of_the_file_are_told_from_those_of_the_connection() {
+        let transfer = |bytes| Transfer {
+            file: Arc::new(tempfile::tempfile().unwrap()),
+            rest: 0..9,
+            loaded: 0,
+            loading: None,
+            sent: Sent(Rc::new(Cell::new(bytes))),
+            outcome: None,
+        };
+        let judged = |bytes, errno: Errno| transfer(bytes).judged(errno.into());
+        assert!(matches!(judged(0, Errno::AGAIN), Ok(None)));
+        assert!(matches!(judged(0, Errno::INTR), Ok(None)));
+        for errno in [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP] {
+            assert!(matches!(judged(0, errno), Ok(Some(Failure::Unsupported))));
+        }
+        assert!(matches!(
+            judged(1, Errno::INVAL),
+            Ok(Some(Failure::Unreadable(_)))
+        ));
+        assert!(matches!(
+            judged(0, Errno::IO),
+            Ok(Some(Failure::Unreadable(_)))
+        ));
+        assert!(judged(0, Errno::PIPE).is_err());
+        assert!(judged(0, Errno::CONNRESET).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn client_that_takes_nothing_is_given_up() {
+        let mut stall = Stall::default();
+        let mut waits = 0;
+        let ended = std::future::poll_fn(|context| {
+            waits += 1;
+            stall.judge::<()>(Poll::Pending, context)
+        });
+        let began = Instant::now();
+        assert_eq!(ended.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), ANSWER_IDLE.as_secs());
+
+        // A wait that ends begins anew, though the alarm was set for the one before.
+        let mut stall = Stall::default();
+        let step = ANSWER_IDLE / 2;
+        for _ in 0..5 {
+            let waited = std::future::poll_fn(|context| stall.judge::<()>(Poll::Pending, context));
+            assert!(tokio::time::timeout(step, waited).await.is_err());
+            stall.moved();
+        }
+    }
 
     #[test]
     fn part_that_was_loaded_lies_in_memory() {

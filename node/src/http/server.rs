@@ -14,6 +14,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::location::Locations;
@@ -232,7 +233,9 @@ async fn greet(
     let peer = stream.peer_addr().ok();
     if is_h2c_enabled {
         let mut first = [0; H2_PREFACE.len()];
-        stream.peek(&mut first).await?;
+        // A client that says nothing must not hold its place for ever.
+        let peeked = timeout(REQUEST_HEAD_TIME, stream.peek(&mut first)).await;
+        peeked.map_err(|_elapsed| DispatchError::SlowRequestTimeout)??;
         if first == *H2_PREFACE {
             return Ok((Connection::without_lane(stream), Protocol::Http2, peer));
         }
