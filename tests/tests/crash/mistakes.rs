@@ -36,19 +36,34 @@ const OF_THE_METADATA: [Mistake; 8] = [
     ("file", "root/roadstead/metadata/state/1/*.sst"),
 ];
 
-/// What is lost without it, or nothing.
+/// What is lost without it, or nothing. A complaint counts only when power was lost before it and
+/// an fsync was left out: a registry that never starts notices nothing.
 fn noticed((kind, pattern): Mistake, seed: &Seed) -> Option<String> {
     let mut stage = Stage::on_volume(seed.chance())
         .with_many_snapshots()
         .merciless();
     let volume = stage.volume.as_mut().expect("it is on a volume");
     volume.ignore(kind, pattern);
-    for _ in 0..KILLS_MAX {
+    for losses in 0..KILLS_MAX {
         let lived = stage
             .start_and_check()
             .and_then(|()| stage.work(|_, chance| pass(chance, LIFE)));
-        if let Err(complaints) = lived {
-            return Some(complaints);
+        // It may have failed while it was starting.
+        stage.registry.kill();
+        let volume = stage.volume.as_mut().expect("it is on a volume");
+        let ignored = volume.ignored();
+        match lived {
+            Ok(()) => {}
+            Err(complaints) if losses == 0 => {
+                panic!("{kind} {pattern:?}, and no power was lost yet: {complaints}")
+            }
+            Err(complaints) => {
+                assert!(
+                    ignored > 0,
+                    "nobody fsyncs a {kind} {pattern:?}: {complaints}"
+                );
+                return Some(complaints);
+            }
         }
         stage.lose_power();
     }
