@@ -145,8 +145,16 @@ impl Look<'_> {
         }
     }
 
-    /// An upload goes on from what was acknowledged, unless it may have ended.
+    /// An upload goes on from what was acknowledged, unless it may have ended. One that was
+    /// cancelled is gone.
     fn uploads(&mut self, record: &mut Record) {
+        for upload in &record.cancelled {
+            match upload.request("GET").try_send() {
+                Ok(answer) if answer.status == 404 => {}
+                Ok(answer) => self.complain(format!("a cancelled upload: {answer}")),
+                Err(error) => self.complain(error),
+            }
+        }
         let open = std::mem::take(&mut record.uploads);
         for mut upload in open {
             match self.upload(record, &mut upload) {

@@ -11,7 +11,7 @@ use roadstead_tests::{Answer, Chance, Repository};
 
 use super::record::{Ending, Manifest, OpenUpload, Possible, Record};
 
-/// Manifests that one client keeps before it rather deletes.
+/// Manifests that one client has before it rather deletes.
 const MANIFESTS_MAX: usize = 5;
 /// Tags that one client uses.
 const TAGS: usize = 6;
@@ -62,7 +62,7 @@ impl Worker<'_> {
     }
 
     fn step(&mut self) -> Result<(), Cut> {
-        if self.record.manifests.len() >= MANIFESTS_MAX && self.chance.percent(50) {
+        if self.record.present().len() >= MANIFESTS_MAX && self.chance.percent(50) {
             return self.delete_manifest();
         }
         match self.chance.below(100) {
@@ -199,7 +199,9 @@ impl Worker<'_> {
         for (tag, _) in tags {
             self.record.tag(tag).settle(None);
         }
-        self.record.manifests.remove(digest);
+        if let Some(manifest) = self.record.manifests.get_mut(digest) {
+            manifest.is_there.settle(false);
+        }
         self.record.acknowledged += 1;
         Ok(())
     }
@@ -249,7 +251,8 @@ impl Worker<'_> {
         let open = &mut self.record.uploads[which];
         open.ending = Some(Ending::Cancel);
         send(open.upload.request("DELETE"), 204)?;
-        self.record.uploads.remove(which);
+        let cancelled = self.record.uploads.remove(which);
+        self.record.cancelled.push(cancelled.upload);
         self.record.acknowledged += 1;
         Ok(())
     }

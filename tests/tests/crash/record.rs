@@ -81,6 +81,8 @@ pub(super) struct Record {
     pub(super) manifests: BTreeMap<Digest, Manifest>,
     pub(super) blobs: BTreeMap<Digest, Blob>,
     pub(super) uploads: Vec<OpenUpload>,
+    /// Uploads whose cancellation was acknowledged since the last look.
+    pub(super) cancelled: Vec<Upload>,
     /// Writes that were acknowledged.
     pub(super) acknowledged: usize,
     // Makes content new.
@@ -146,8 +148,9 @@ impl Record {
         set.collect()
     }
 
-    /// Forgets what is known to be absent.
+    /// Forgets what is known to be absent: somebody has looked since it was deleted.
     pub(super) fn tidy(&mut self) {
+        self.cancelled.clear();
         self.tags.retain(|_, target| !target.is(&None));
         self.manifests
             .retain(|_, manifest| !manifest.is_there.is(&false));
