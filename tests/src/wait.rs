@@ -1,5 +1,6 @@
 //! Waiting on conditions with a deadline: the only place that sleeps.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,17 @@ pub fn poll<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T
             return None;
         }
         thread::sleep(PAUSE);
+    }
+}
+
+/// Says that something is over when it goes, after a panic too: threads that go on until then end,
+/// and so does a scope that waits for them.
+#[derive(Debug)]
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -1,8 +1,11 @@
 //! A first start that is cut short at each crash point: the next one founds the cluster or goes on.
 
+use std::os::unix::process::ExitStatusExt;
+
 use roadstead_crash::Point;
 use roadstead_tests::Chance;
 
+use super::points::{KILL, is_of_founding};
 use super::seed::Seed;
 use super::stage::Stage;
 
@@ -12,25 +15,38 @@ const PASSAGES: usize = 4;
 #[test]
 fn first_start_that_is_cut_short_is_gone_on_with() {
     let seed = Seed::take();
-    let (mut kills, mut chance) = (0, seed.chance());
+    let (mut killed_at, mut chance) = (Vec::new(), seed.chance());
     for point in Point::ALL {
         for passage in 1..=PASSAGES {
             let aim = format!("{}:{passage}", point.name());
             let mut stage = Stage::on_volume(Chance::new(chance.number()));
             stage.registry.variable("ROADSTEAD_CRASH", &aim);
-            let has_ended = stage.spawn_until_ready_or_ended();
+            let ended = stage.spawn_until_ready_or_ended();
+            if let Some(status) = ended {
+                let logs = stage.registry.logs();
+                assert_eq!(status.signal(), Some(KILL), "at {aim}: {status}\n{logs}");
+            }
             stage.lose_power();
             stage.registry.variable("ROADSTEAD_CRASH", "");
             if let Err(complaints) = stage.start_and_check() {
                 panic!("after a kill at {aim}: {complaints}");
             }
             stage.registry.serves();
-            if !has_ended {
+            if ended.is_none() {
                 // It is not passed so often.
                 break;
             }
-            kills += 1;
+            killed_at.push(*point);
         }
     }
+    let kills = killed_at.len();
     assert!(kills > 20, "only {kills} points are passed at the start");
+    // Nobody else kills at these.
+    for point in Point::ALL.iter().filter(|point| is_of_founding(**point)) {
+        let name = point.name();
+        assert!(
+            killed_at.contains(point),
+            "{name} is not passed at the start"
+        );
+    }
 }

@@ -9,7 +9,7 @@ use super::seed::Seed;
 use super::stage::Stage;
 
 /// SIGKILL.
-const KILL: i32 = 9;
+pub(super) const KILL: i32 = 9;
 
 /// Where a point is passed once in a while and not with every request.
 fn is_rare(point: Point) -> bool {
@@ -34,8 +34,9 @@ fn is_rare(point: Point) -> bool {
     )
 }
 
-/// The marker is written when a cluster is founded: `first_start` kills there.
-fn is_of_founding(point: Point) -> bool {
+/// The marker is written when a cluster is founded: `first_start` kills there, and says so if it
+/// is not.
+pub(super) fn is_of_founding(point: Point) -> bool {
     matches!(point, Point::MarkerRename | Point::MarkerRenamed)
 }
 

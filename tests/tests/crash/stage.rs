@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::ExitStatus;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use roadstead_tests::{Chance, Registry, Setup, Volume, wait};
+use roadstead_tests::wait::{self, Over};
+use roadstead_tests::{Chance, Registry, Setup, Volume};
 
 use super::checks;
 use super::clients::Worker;
@@ -94,14 +96,14 @@ impl Stage {
         self.check()
     }
 
-    /// Starts the registry, which may end before it is ready, and returns whether it has.
-    pub(super) fn spawn_until_ready_or_ended(&mut self) -> bool {
+    /// Starts the registry, which may end before it is ready, and returns how, if it has.
+    pub(super) fn spawn_until_ready_or_ended(&mut self) -> Option<ExitStatus> {
         self.registry.spawn();
         let client = self.registry.client();
         wait::until("it ended or is ready", wait::LONG, || {
             match self.registry.try_wait() {
-                Some(_) => Some(true),
-                None => client.is_ready().then_some(false),
+                Some(status) => Some(Some(status)),
+                None => client.is_ready().then_some(None),
             }
         })
     }
@@ -152,9 +154,10 @@ impl Stage {
                 .iter_mut()
                 .map(|worker| scope.spawn(|| worker.work(&is_over)))
                 .collect();
+            let over = Over(&is_over);
             let result = end(registry, chance);
             registry.kill();
-            is_over.store(true, Ordering::Release);
+            drop(over);
             for worker in at_work {
                 let worked = worker.join().unwrap_or_else(|panic| Err(told(&*panic)));
                 worked.map_err(|answer| format!("{answer}\n{}", registry.logs()))?;
