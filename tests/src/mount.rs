@@ -1,18 +1,33 @@
 //! `Mount`: a small file system of a test's own, which can be full, or stand still.
 //!
-//! It needs root. Invariant: it is thawed and unmounted when the value goes.
+//! It needs root. Invariant: it is unmounted when the value goes, and thawed when its `Frozen` does.
 
+use std::env;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
+/// Where programs for root lie, which need not be in the `PATH` of whoever runs the tests;
+/// `deploy/setup` looks there as well.
+const FOLDERS_OF_ROOT: [&str; 2] = ["/usr/sbin", "/sbin"];
+
 /// A mounted file system.
 #[derive(Debug)]
 pub struct Mount {
     folder: TempDir,
-    is_frozen: bool,
+}
+
+/// A file system that stands still until this goes.
+///
+/// A process that writes to it cannot even be killed, so this has to go before whoever waits for
+/// such a process: declare it after the registry.
+#[derive(Debug)]
+#[must_use = "it is thawed when this goes"]
+pub struct Frozen {
+    // `None` when it is thawed.
+    path: Option<PathBuf>,
 }
 
 impl Mount {
@@ -54,10 +69,7 @@ impl Mount {
             .tempdir()
             .expect("a temporary folder can be made");
         std::fs::create_dir(folder.path().join("mounted")).expect("a folder can be made");
-        Self {
-            folder,
-            is_frozen: false,
-        }
+        Self { folder }
     }
 
     /// Where it is mounted.
@@ -67,16 +79,11 @@ impl Mount {
 
     /// From now on whoever writes to it waits.
     #[track_caller]
-    pub fn freeze(&mut self) {
+    pub fn freeze(&self) -> Frozen {
         run("fsfreeze", &["--freeze"], self.path());
-        self.is_frozen = true;
-    }
-
-    /// Lets writers go on.
-    #[track_caller]
-    pub fn thaw(&mut self) {
-        run("fsfreeze", &["--unfreeze"], self.path());
-        self.is_frozen = false;
+        Frozen {
+            path: Some(self.path()),
+        }
     }
 
     /// Fills it with a file until no byte more fits, and returns that file.
@@ -95,26 +102,46 @@ impl Mount {
     }
 }
 
+impl Frozen {
+    /// Lets writers go on.
+    #[track_caller]
+    pub fn thaw(mut self) {
+        if let Some(path) = self.path.take() {
+            run("fsfreeze", &["--unfreeze"], path);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            let _ = command("fsfreeze").arg("--unfreeze").arg(path).status();
+        }
+    }
+}
+
 impl Drop for Mount {
     fn drop(&mut self) {
-        if self.is_frozen {
-            let _ = Command::new("fsfreeze")
-                .arg("--unfreeze")
-                .arg(self.path())
-                .status();
-        }
         // Lazily: a process that the test leaves behind must not keep it.
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.path())
-            .status();
+        let _ = command("umount").arg("--lazy").arg(self.path()).status();
     }
+}
+
+/// A program of the system, wherever it keeps those for root.
+pub(crate) fn command(program: &str) -> Command {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let of_root = FOLDERS_OF_ROOT.iter().map(PathBuf::from);
+    let folders = env::split_paths(&path).chain(of_root);
+    let path = env::join_paths(folders).expect("no folder of PATH has a colon");
+    let mut command = Command::new(program);
+    command.env("PATH", path);
+    command
 }
 
 #[track_caller]
 fn run(program: &str, arguments: &[&str], last: impl AsRef<Path>) {
     let last = last.as_ref();
-    let ran = Command::new(program).args(arguments).arg(last).output();
+    let ran = command(program).args(arguments).arg(last).output();
     let ran = ran.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
     assert!(
         ran.status.success(),

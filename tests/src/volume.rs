@@ -4,11 +4,18 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
 
 use tempfile::TempDir;
 
+use crate::mount;
 use crate::process::built;
+use crate::wait::{self, LONG};
+
+/// Each command is answered before the next one.
+const ANSWERS_WAITING: usize = 1;
 
 /// A mounted file system.
 #[derive(Debug)]
@@ -16,7 +23,7 @@ pub struct Volume {
     folder: TempDir,
     // `None` only while it is being dropped: the end of its input ends the process.
     commands: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    answers: Receiver<String>,
     process: Child,
 }
 
@@ -37,11 +44,21 @@ impl Volume {
             .spawn()
             .expect("the file system can be started");
         let commands = process.stdin.take();
-        let answers = process.stdout.take().expect("its output is a pipe");
+        let output = process.stdout.take().expect("its output is a pipe");
+        let (sender, answers) = sync_channel(ANSWERS_WAITING);
+        // A pipe cannot be read with a deadline. It ends with the process.
+        thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            for line in lines {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
         let mut volume = Self {
             folder,
             commands,
-            answers: BufReader::new(answers),
+            answers,
             process,
         };
         let answer = volume.answer();
@@ -96,18 +113,35 @@ impl Volume {
         answer
     }
 
+    #[track_caller]
     fn answer(&mut self) -> String {
-        let mut line = String::new();
-        let read = self.answers.read_line(&mut line);
-        read.expect("the file system answers with text");
-        line.trim_end().to_owned()
+        match self.answers.recv_timeout(LONG) {
+            Ok(line) => line.trim_end().to_owned(),
+            Err(RecvTimeoutError::Disconnected) => "nothing: it has ended".to_owned(),
+            Err(RecvTimeoutError::Timeout) => {
+                // Whoever waits for the file system gets an error then, and can be ended too.
+                let _ = self.process.kill();
+                panic!("the file system does not answer in {LONG:?}");
+            }
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        wait::poll(LONG, || self.process.try_wait().ok().flatten()).is_some()
     }
 }
 
 impl Drop for Volume {
     fn drop(&mut self) {
         drop(self.commands.take());
-        // It unmounts and ends.
-        let _ = self.process.wait();
+        // It unmounts and ends, unless it hangs or was killed.
+        if !self.has_ended() {
+            let _ = self.process.kill();
+            self.has_ended();
+        }
+        // As a rule nothing is mounted any more.
+        let mut unmount = mount::command("umount");
+        unmount.arg("--lazy").arg(self.path());
+        let _ = unmount.stderr(Stdio::null()).status();
     }
 }
