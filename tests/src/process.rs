@@ -304,18 +304,19 @@ impl Registry {
         self.data().join("roadstead").join("metadata")
     }
 
-    /// The most memory that the process has had resident, in kB.
+    /// The most memory that the process has had resident, in KiB, which the kernel writes as kB.
     ///
     /// # Panics
     /// When it does not run.
     #[track_caller]
-    pub fn peak_resident_kb(&self) -> u64 {
+    pub fn peak_resident_kib(&self) -> u64 {
         let process = self.process.as_ref().expect("it runs");
         let status = fs::read_to_string(format!("/proc/{}/status", process.id()));
         let status = status.expect("the system tells");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|rest| rest.split_whitespace().next());
-        peak.and_then(|kb| kb.parse().ok()).expect("a number of kB")
+        peak.and_then(|kib| kib.parse().ok())
+            .expect("a number of KiB")
     }
 
     /// How many objects lie in the store.
