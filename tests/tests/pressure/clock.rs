@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use roadstead_tests::wait::{LONG, until};
 use roadstead_tests::{Registry, Setup};
 
+/// Where `deploy/setup` looks too: in `/usr/lib*`, and in the folders below `/usr/lib`.
 fn library() -> PathBuf {
-    let folders = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu",
-        "/usr/lib",
-    ];
-    let mut paths = folders
-        .iter()
-        .map(|folder| PathBuf::from(folder).join("faketime/libfaketime.so.1"));
+    let within = |folder: &str| {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.filter_map(Result::ok).map(|entry| entry.path())
+    };
+    let is_of_libraries = |folder: &PathBuf| folder.display().to_string().starts_with("/usr/lib");
+    let folders = within("/usr").filter(is_of_libraries);
+    let folders = folders.chain(within("/usr/lib"));
+    let mut paths = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
     let found = paths.find(|path| path.is_file());
     found.expect("libfaketime is installed (`deploy/setup pressure` does)")
 }
