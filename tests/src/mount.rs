@@ -1,6 +1,7 @@
 //! `Mount`: a small file system of a test's own, which can be full, or stand still.
 //!
-//! It needs root. Invariant: it is unmounted when the value goes, and thawed when its `Frozen` does.
+//! It needs root. Invariant: it is unmounted when the value goes, and thawed when its `Frozen`
+//! does.
 
 use std::env;
 use std::fs::File;
