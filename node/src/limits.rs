@@ -162,8 +162,8 @@ pub const LOG_ENTRIES_KEPT: u64 = 1_000;
 /// How long what a client has seen can be used at least, in a new cluster.
 pub const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often the free space of the disks is looked at. A fast disk takes less than the usual reserve
-/// of a large one in that time; where it takes more, the write itself fails.
+/// How often the free space of the disks is looked at. A fast disk takes less than the usual
+/// reserve of a large one in that time; where it takes more, the write itself fails.
 pub const SPACE_LOOK: Duration = Duration::from_millis(200);
 
 /// What `Retry-After` says when the node cannot answer now, in seconds.

@@ -231,8 +231,8 @@ impl Repositories {
             return Ok(mailbox.clone());
         }
         if active.len() >= REPOSITORIES_ACTIVE_MAX {
-            // Rarely, and then all that have nothing to do, so that it costs little for each. Whoever
-            // was about to ask one of them starts it anew.
+            // Rarely, and then all that have nothing to do, so that each costs little.
+            // Whoever was about to ask one of them starts it anew.
             active.retain(|_, mailbox| {
                 let stays = mailbox.is_open() && !mailbox.is_idle();
                 if !stays {

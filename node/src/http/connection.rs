@@ -3,8 +3,8 @@
 //! It speaks no HTTP: actix-http does, over this instead of over a bare stream. An answer leaves
 //! a part of a file on the connection's [`Lane`]; the next flush, which comes when the head of the
 //! answer is out, sends it by `sendfile`.
-//! As a rule a worker does not wait for a disk: what does not lie in memory at both ends of a window
-//! is loaded by the blocking pool first.
+//! As a rule a worker does not wait for a disk: what does not lie in memory at both ends of a
+//! window is loaded by the blocking pool first.
 //! Invariant: a client that takes nothing for long loses its connection.
 
 use std::cell::{Cell, RefCell};

@@ -1,6 +1,7 @@
 //! The writer: gathers bytes into batches and writes one batch while the next is gathered.
 //!
-//! It holds at most two batches, one gathered and one on its way.
+//! It holds at most two batches, one gathered and one on its way, and what of a chunk goes beyond.
+//! Batches end at multiples of their size in the file, except the last of a call that syncs.
 //! Invariant: `offset` is `handed_over` plus what is gathered.
 
 use std::collections::VecDeque;
@@ -166,21 +167,53 @@ impl Writer {
         result
     }
 
+    /// Starts to write what is gathered, up to the last multiple of a batch in the file. The kernel
+    /// keeps what is written in aligned pieces in larger ones, which takes a third off the cost of
+    /// sending it out of memory later.
+    async fn start_batch(&mut self) -> Result<()> {
+        let aligned = self.offset - self.offset % BATCH_BYTES as u64;
+        let is_past = aligned > self.handed_over;
+        let end = if is_past { aligned } else { self.offset };
+        self.start_until(end, Target::write).await
+    }
+
     /// Starts work on everything gathered, after the work before it has ended.
     async fn start<W>(&mut self, work: W) -> Result<()>
     where
         W: FnOnce(&Target, Batch) -> Result<()> + Send + 'static,
     {
+        self.start_until(self.offset, work).await
+    }
+
+    async fn start_until<W>(&mut self, end: u64, work: W) -> Result<()>
+    where
+        W: FnOnce(&Target, Batch) -> Result<()> + Send + 'static,
+    {
         self.settle().await?;
-        let chunks = std::mem::take(&mut self.gathered);
         let batch = Batch {
             position: self.handed_over,
-            chunks,
+            chunks: self.take_until(end),
         };
-        self.handed_over = self.offset;
+        self.handed_over = end;
         let target = Arc::clone(&self.target);
         self.under_way = Some(tokio::task::spawn_blocking(move || work(&target, batch)));
         Ok(())
+    }
+
+    /// Takes what is gathered up to a place in the file; a chunk that goes beyond is divided.
+    fn take_until(&mut self, end: u64) -> VecDeque<Bytes> {
+        let mut left = end - self.handed_over;
+        let mut taken = VecDeque::new();
+        while left > 0
+            && let Some(mut chunk) = self.gathered.pop_front()
+        {
+            if chunk.len() as u64 > left {
+                self.gathered.push_front(chunk.split_off(left as usize));
+            }
+            left -= chunk.len() as u64;
+            taken.push_back(chunk);
+        }
+        taken
     }
 
     fn gather(&mut self, bytes: Bytes) {
@@ -192,16 +225,8 @@ impl Writer {
         }
     }
 
-    /// Bytes until the next multiple of a batch in the file. Batches end there, because the kernel
-    /// keeps what is written in aligned pieces in larger ones, which is a third off the cost of
-    /// sending it out of memory later.
-    fn room(&self) -> usize {
-        BATCH_BYTES - (self.offset % BATCH_BYTES as u64) as usize
-    }
-
     fn is_batch_full(&self) -> bool {
-        let is_at_end = self.offset.is_multiple_of(BATCH_BYTES as u64);
-        (is_at_end && self.offset > self.handed_over) || self.gathered.len() >= BATCH_CHUNKS
+        self.offset - self.handed_over >= BATCH_BYTES as u64 || self.gathered.len() >= BATCH_CHUNKS
     }
 }
 
@@ -211,17 +236,17 @@ impl BlobWriter for Writer {
         self.offset
     }
 
-    async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
         if self.is_stopped || self.is_batch_full() {
             // The batch is full only if a former call was dropped here.
-            self.start(Target::write).await?;
+            self.start_batch().await?;
         }
-        while !bytes.is_empty() {
-            let fitting = bytes.len().min(self.room());
-            self.gather(bytes.split_to(fitting));
-            if self.is_batch_full() {
-                self.start(Target::write).await?;
-            }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.gather(bytes);
+        if self.is_batch_full() {
+            self.start_batch().await?;
         }
         Ok(())
     }
