@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import random
 import struct
 import tarfile
@@ -20,6 +21,19 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
+UNKNOWN = "application/vnd.example.unknown.v7"
+
+# What is large or odd, by the tag under which `shapes` has it. The last is no content: it is the
+# repository that every client pushes the others to.
+SHAPES = {
+    "hundred": "100 layers",
+    "empty": "an empty layer",
+    "index": "an index of 50 manifests",
+    "big": "a layer of 2 GiB",
+    "artifact": "an artifact of unknown media types",
+    "deep": "a name with many slashes",
+}
+DEEP = "a/b/c/d/e/f/g/h/i/j/k/l/app"
 
 
 def sha256(data):
@@ -62,6 +76,45 @@ def random_layer(seed, size):
     return layer({f"data-{seed}": random_bytes(seed, size)})
 
 
+def shapes(folder):
+    """Makes the layout from which every client's shapes are taken; it is larger than 2 GiB."""
+    layout = Layout(folder)
+    images = [layout.image([random_layer(n, 2048)], f"arch{n}") for n in range(50)]
+    blob, diff_id = layout.big_layer(2 << 30, seed=7)
+    layout.tag(layout.image([random_layer(f"of-100-{n}", 512) for n in range(100)]), "hundred")
+    layout.tag(layout.image([layer({})], note="empty"), "empty")
+    layout.tag(layout.index(images), "index")
+    layout.tag(layout.image_of([blob], [diff_id]), "big")
+    layout.tag(layout.artifact(b"what nobody has heard of"), "artifact")
+    return layout
+
+
+def check_layout(folder, digest):
+    """Reads a manifest of a layout with everything it names, and compares each with its digest."""
+    manifest = json.loads(check_file(folder, digest).read_bytes())
+    for child in manifest.get("manifests", []):
+        check_layout(folder, child["digest"])
+    config = [manifest["config"]] if "config" in manifest else []
+    for blob in config + manifest.get("layers", []):
+        check_file(folder, blob["digest"])
+
+
+def check_file(folder, digest):
+    """Compares a blob of a layout with its digest, and returns its path."""
+    path = Path(folder) / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    seen = file_sha256(path)
+    assert seen == digest, f"{path} has the digest {seen}"
+    return path
+
+
+def file_sha256(path):
+    hasher = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            hasher.update(piece)
+    return "sha256:" + hasher.hexdigest()
+
+
 @dataclass
 class Layout:
     """An OCI image layout on disk."""
@@ -81,6 +134,16 @@ class Layout:
 
     def path(self, digest):
         return self.folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+    def link(self, other, *tags):
+        """Takes what another layout lists under these tags, or under all; returns the digests.
+
+        The blobs are hard links, so that the large one is on the disk once.
+        """
+        for path in (other.folder / "blobs" / "sha256").iterdir():
+            os.link(path, self.path(path.name))
+        entries = {entry["annotations"]["org.opencontainers.image.ref.name"]: entry for entry in other.entries}
+        return {tag: self.tag(entries[tag], tag) for tag in tags or entries}
 
     def tag(self, descriptor, name):
         """Lists a manifest in index.json under a tag, and returns its digest."""
@@ -111,6 +174,17 @@ class Layout:
         }
         platform = {"architecture": architecture, "os": "linux"}
         return self.blob(to_json(manifest), MANIFEST, platform=platform)
+
+    def artifact(self, data):
+        """Adds a manifest whose configuration and layer are of types that no client knows."""
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": UNKNOWN,
+            "config": self.blob(b"{}", f"{UNKNOWN}.config+json"),
+            "layers": [self.blob(data, f"{UNKNOWN}.data")],
+        }
+        return self.blob(to_json(manifest), MANIFEST)
 
     def attestation(self, subject):
         """Adds what BuildKit adds to an index for each image: a manifest with statements about it."""

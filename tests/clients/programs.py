@@ -1,8 +1,10 @@
 """The clients' programs: where each comes from, and which version it is."""
 
+import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from gotools import GoTool, Problem, installed
 
@@ -27,6 +29,26 @@ DEBIAN = {
     "ctr": ("ctr", "containerd"),
     "busybox": ("busybox", "busybox-static"),
 }
+# They mount file systems and start containers.
+ROOTS = {"dockerd", "containerd", "podman", "buildah"}
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def check_machine(names):
+    """Raises `Problem` for what a client needs of the machine beside its program, before any work."""
+    needing = sorted(ROOTS & names)
+    if needing and os.geteuid() != 0:
+        raise Problem(f"{', '.join(needing)} need root; crane, oras, regctl and others run without")
+    if "dockerd" in names:
+        if where("iptables") is None:
+            raise Problem("dockerd does not start without iptables; `deploy/setup clients` installs it")
+        # Version 2 has the file in the root of its tree, version 1 in each controller's.
+        if not (CGROUPS / "cgroup.procs").exists() and not any(CGROUPS.glob("*/cgroup.procs")):
+            raise Problem(f"dockerd does not start without control groups, and none are mounted on {CGROUPS}")
+
+
+def where(program):
+    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
 
 
 def find(names, say):
@@ -37,7 +59,7 @@ def find(names, say):
             found[name] = str(installed(BUILT[name], say))
             continue
         program, package = DEBIAN[name]
-        path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
+        path = where(program)
         if path is None:
             raise Problem(f"{name} is not installed; `deploy/setup clients` does (package {package})")
         found[name] = path

@@ -17,6 +17,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from content import sha256
 from gotools import Problem
 
 # Seconds. Far above what is normal: reaching one means that something hangs.
@@ -70,10 +71,6 @@ class Manifest:
 
     def json(self):
         return json.loads(self.body)
-
-
-def sha256(data):
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def free_port():

@@ -4,12 +4,12 @@ A scenario is a function that takes a `Stage`. What its commands did is judged b
 answers to plain HTTP and by its access log, not by what the client says of itself.
 """
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from gotools import Problem
 
 # Seconds for one command; the slowest moves 2 GiB. Reaching it means that something hangs.
 ENDED_WITHIN = 420
+# Seconds for a daemon, and for each look at whether it is ready.
+STARTED_WITHIN = 60
 DIGEST = re.compile(r"sha256(:|%3A)[0-9a-f]{64}")
 
 
@@ -43,7 +45,7 @@ class Ran:
 class Stage:
     """A client, the registry it talks to, and a folder."""
 
-    def __init__(self, name, registry, folder, tools):
+    def __init__(self, name, registry, folder, tools, shapes):
         self.name = name
         self.registry = registry
         self.folder = folder
@@ -51,6 +53,9 @@ class Stage:
         self.home.mkdir()
         # (heading or None, command, lines of what it asked)
         self.told = []
+        # The shapes that were found whole in the registry.
+        self.moved = set()
+        self._shapes = shapes
         self._tools = tools
         self._heading = None
         self._hidden = []
@@ -76,6 +81,16 @@ class Stage:
         """A new OCI image layout in the client's folder."""
         return content.Layout(self.folder / name)
 
+    def shapes(self, name, *tags):
+        """A layout in the client's folder with these shapes, or all; returns their digests by tag."""
+        return self.layout(name).link(self._shapes, *tags)
+
+    def accept_unsigned(self):
+        """Writes the policy without which podman, skopeo and buildah take no image."""
+        folder = self.home / ".config" / "containers"
+        folder.mkdir(parents=True)
+        (folder / "policy.json").write_text('{"default":[{"type":"insecureAcceptAnything"}]}')
+
     # --- Commands -------------------------------------------------------------------------------
 
     def run(self, *arguments, variables=None, show=True, fails=False, stdin=None):
@@ -89,6 +104,10 @@ class Stage:
         except subprocess.TimeoutExpired:
             kill(process)
             raise AssertionError(f"did not end within {ENDED_WITHIN} s: {' '.join(arguments)}") from None
+        except BaseException:
+            # Whoever stops us does not reach it: it has a session of its own.
+            kill(process)
+            raise
         ran = Ran(stdout, stderr, self.registry.requests(since, self.registry.mark()))
         if (process.returncode != 0) != fails:
             asked = "\n".join(f"    {line}" for line in wire(ran.requests))
@@ -100,6 +119,15 @@ class Stage:
             self.told.append((self._heading, self.shown(arguments, variables), wire(ran.requests)))
             self._heading = None
         return ran
+
+    def succeeds(self, *arguments):
+        """Whether a command ends soon, with success."""
+        process = self.spawn(*arguments)
+        try:
+            process.communicate(timeout=STARTED_WITHIN)
+        except subprocess.TimeoutExpired:
+            kill(process)
+        return process.returncode == 0
 
     def spawn(self, *arguments, variables=None, stdin=None):
         """Starts a command in a session of its own, and does not wait for it."""
@@ -153,7 +181,7 @@ class Stage:
                 start_new_session=True,
             )
         self._daemons.append(process)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + STARTED_WITHIN
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise Problem(f"{arguments[0]} did not start:\n{log.read_text()[-3000:]}")
@@ -202,6 +230,16 @@ class Stage:
         if part not in whole:
             raise AssertionError(f"{what}: {part!r} is not in {whole!r}")
 
+    def expect_shape(self, shape, repository, digest, tag=None):
+        """The registry has a shape, whole, under the digest that it was made with."""
+        self.expect(shape, self.digest(repository, tag or shape), digest)
+        self.moved |= {shape, "deep"} if repository == content.DEEP else {shape}
+
+    def expect_pulled(self, folder, digest, tag=None):
+        """A layout in the client's folder lists this manifest, and has all that it names."""
+        self.expect(f"pulled into {folder}", layout_digest(self.folder / folder, tag), digest)
+        content.check_layout(self.folder / folder, digest)
+
     def expect_no_layer_sent(self, ran):
         self.expect("blobs that the second push sent", ran.blobs_sent(), 0)
 
@@ -211,7 +249,8 @@ class Stage:
 
 def kill(process):
     """Ends a command and what it started, at once."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
@@ -225,7 +264,7 @@ def layout_digest(folder, tag=None):
     name = "org.opencontainers.image.ref.name"
     found = [e for e in entries if tag is None or e.get("annotations", {}).get(name) == tag]
     if len(found) != 1:
-        raise AssertionError(f"{folder} lists {len(found)} manifests under {tag}: {entries}")
+        raise AssertionError(f"{folder} lists {len(found)} manifests under {tag}: {entries[:3]}")
     return found[0]["digest"]
 
 
@@ -250,10 +289,5 @@ def shape_of(request):
     path = re.sub(r"(?<=/blobs/uploads/).+", "<id>", path)
     query = DIGEST.sub("<digest>", request.query)
     query = re.sub(r"_state=[^&]*", "_state=<state>", query)
-    query = re.sub(r"(from|last|mount)=(?!<)[^&]+", r"\1=<value>", query)
+    query = re.sub(r"(from|last|mount|origin)=(?!<)[^&]+", r"\1=<value>", query)
     return f"{request.method} {path}{'?' + query if query else ''} {request.status}"
-
-
-def scratch(prefix):
-    """A folder in which everything of a run lies."""
-    return Path(tempfile.mkdtemp(prefix=prefix))

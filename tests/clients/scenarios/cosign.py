@@ -8,8 +8,13 @@ import json
 import content
 
 TOOLS = ("cosign", "crane")
+CANNOT = dict.fromkeys(
+    ("hundred", "empty", "index", "big", "artifact"),
+    "it makes small artifacts of types of its own, about images that others push",
+)
 HTTP = "--allow-http-registry"
 NO_LOG = "--tlog-upload=false"
+TAGS, REFERRERS = content.DEEP, "team/referrers"
 BY_REFERRERS = {"COSIGN_EXPERIMENTAL": "1"}
 
 
@@ -17,7 +22,7 @@ def play(stage):
     at = stage.address
     layout = stage.layout("layout")
     digest = layout.tag(layout.image([content.random_layer(1, 1 << 16)]), "1")
-    for repository in ("team/tags", "team/referrers"):
+    for repository in (TAGS, REFERRERS):
         stage.run("crane", "push", "layout", f"{at}/{repository}:1", show=False)
     (stage.folder / "sbom.json").write_text('{"spdxVersion":"SPDX-2.3"}')
     (stage.folder / "predicate.json").write_text('{"checked":true}')
@@ -28,8 +33,8 @@ def play(stage):
 
     stage.heading("A key pair")
     stage.run("cosign", "generate-key-pair", variables=secret)
-    by_tags(stage, f"{at}/team/tags@{digest}", digest, secret)
-    by_referrers(stage, f"{at}/team/referrers@{digest}", digest, secret)
+    by_tags(stage, f"{at}/{TAGS}@{digest}", digest, secret)
+    by_referrers(stage, f"{at}/{REFERRERS}@{digest}", digest, secret)
 
 
 def by_tags(stage, image, digest, secret):
@@ -44,20 +49,31 @@ def by_tags(stage, image, digest, secret):
         "--key", "cosign.key", "--predicate", "predicate.json", image,
         variables=secret,
     )  # fmt: skip
-    stage.expect_tags("team/tags", "1", f"{name}.att", f"{name}.sbom", f"{name}.sig")
+    stage.expect_tags(TAGS, "1", f"{name}.att", f"{name}.sbom", f"{name}.sig")
     stage.run("cosign", "verify", HTTP, *verify, image)
     stage.run("cosign", "verify-attestation", HTTP, *verify, "--type", "custom", image)
     ran = stage.run("cosign", "download", "sbom", HTTP, image)
     stage.expect_in("sbom", "SPDX-2.3", ran.stdout)
-    stage.run("cosign", "tree", HTTP, image)
+    tree = stage.run("cosign", "tree", HTTP, image).stdout
     for tag in ("sig", "att", "sbom"):
-        stage.digest("team/tags", f"{name}.{tag}")
+        stage.digest(TAGS, f"{name}.{tag}")
+        stage.expect_in("tree", f"{name}.{tag}", tree)
+    stage.moved.add("deep")
+
+    stage.heading("The same SBOM again sends nothing; another takes the tag over")
+    attach = ("cosign", "attach", "sbom", HTTP, "--sbom")
+    stage.expect_no_layer_sent(stage.run(*attach, "sbom.json", image))
+    old = stage.digest(TAGS, f"{name}.sbom")
+    (stage.folder / "other.json").write_text('{"spdxVersion":"SPDX-2.2"}')
+    stage.run(*attach, "other.json", image)
+    stage.expect("the tag moved", stage.digest(TAGS, f"{name}.sbom") == old, False)
+    stage.expect("old digest", stage.digest(TAGS, old), old)
 
     stage.heading("A second signature goes beside the first")
-    old = stage.digest("team/tags", f"{name}.sig")
+    old = stage.digest(TAGS, f"{name}.sig")
     ran = stage.run(*sign, "-a", "stage=prod", "--key", "cosign.key", image, variables=secret)
-    stage.expect("signatures", len(stage.registry.manifest("team/tags", f"{name}.sig").json()["layers"]), 2)
-    stage.expect("the old list of signatures", stage.digest("team/tags", old), old)
+    stage.expect("signatures", len(stage.registry.manifest(TAGS, f"{name}.sig").json()["layers"]), 2)
+    stage.expect("the old list of signatures", stage.digest(TAGS, old), old)
 
     stage.heading("A wrong key verifies nothing")
     stage.run("cosign", "generate-key-pair", "--output-key-prefix", "other", variables=secret, show=False)
@@ -66,7 +82,7 @@ def by_tags(stage, image, digest, secret):
 
     stage.heading("Signatures removed")
     stage.run("cosign", "clean", HTTP, "--type", "signature", "-f", image)
-    stage.expect("signature", stage.is_there("team/tags", f"{name}.sig"), False)
+    stage.expect("signature", stage.is_there(TAGS, f"{name}.sig"), False)
 
 
 def by_referrers(stage, image, digest, secret):
@@ -77,10 +93,10 @@ def by_referrers(stage, image, digest, secret):
         *mode, "--key", "cosign.key", image,
         variables={**secret, **BY_REFERRERS},
     )  # fmt: skip
-    stage.expect_tags("team/referrers", "1")
+    stage.expect_tags(REFERRERS, "1")
     stage.expect(
         "referrers",
-        stage.registry.referrers("team/referrers", digest),
+        stage.registry.referrers(REFERRERS, digest),
         ["application/vnd.dev.cosign.artifact.sig.v1+json"],
     )
     stage.run(
@@ -88,7 +104,9 @@ def by_referrers(stage, image, digest, secret):
         "--experimental-oci11", image,
         variables=BY_REFERRERS,
     )  # fmt: skip
-    stage.run("cosign", "attach", "sbom", HTTP, *mode, "--sbom", "sbom.json", image, variables=BY_REFERRERS)
+    attach = ("cosign", "attach", "sbom", HTTP, *mode, "--sbom", "sbom.json", image)
+    stage.run(*attach, variables=BY_REFERRERS)
+    stage.expect_no_layer_sent(stage.run(*attach, variables=BY_REFERRERS, show=False))
     stage.run(
         "cosign", "attest", HTTP, NO_LOG, "--new-bundle-format", "--use-signing-config=false", "-y",
         "--key", "cosign.key", "--predicate", "predicate.json", image,
@@ -98,4 +116,18 @@ def by_referrers(stage, image, digest, secret):
         "cosign", "verify-attestation", HTTP, "--insecure-ignore-tlog", "--key", "cosign.pub",
         "--new-bundle-format", "--trusted-root", "trusted-root.json", "--type", "custom", image,
     )  # fmt: skip
-    stage.expect("referrers", len(stage.registry.referrers("team/referrers", digest)), 3)
+    kinds = stage.registry.referrers(REFERRERS, digest)
+    stage.expect("referrers", len(kinds), 3)
+    # cosign reads an SBOM back by its tag only, so that this one is looked for without it.
+    _, listed = stage.registry.get(f"/v2/{REFERRERS}/referrers/{digest}")
+    layers = []
+    for entry in json.loads(listed)["manifests"]:
+        stage.expect("referrer", stage.digest(REFERRERS, entry["digest"]), entry["digest"])
+        manifest = stage.registry.manifest(REFERRERS, entry["digest"]).json()
+        layers += [layer["digest"] for layer in manifest["layers"]]
+    stage.expect_in("SBOM", content.file_sha256(stage.folder / "sbom.json"), layers)
+
+    stage.heading("What refers to it, with the SBOM")
+    tree = stage.run("cosign", "tree", HTTP, "--experimental-oci11", image, variables=BY_REFERRERS).stdout
+    for kind in kinds:
+        stage.expect_in("tree", kind, tree)
