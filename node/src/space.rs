@@ -118,10 +118,8 @@ impl fmt::Display for Shortage {
 }
 
 fn shortage(folders: &[PathBuf], reserve: Reserve, was_short: bool) -> Option<Shortage> {
-    let mut short = folders
-        .iter()
-        .filter_map(|folder| shortage_of(folder, reserve, was_short));
-    short.next()
+    let mut folders = folders.iter();
+    folders.find_map(|folder| shortage_of(folder, reserve, was_short))
 }
 
 /// A file system that does not answer is not short: whoever writes to it will see what is wrong.
@@ -131,12 +129,12 @@ fn shortage_of(folder: &Path, reserve: Reserve, was_short: bool) -> Option<Short
     // What this user may take, which is less than what is free where root has a share of its own.
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     let reserve = reserve.of(found.f_blocks.saturating_mul(found.f_frsize));
-    let wanted = if was_short {
+    let reserve = if was_short {
         reserve.saturating_add(reserve / 16)
     } else {
         reserve
     };
-    (free < wanted).then(|| Shortage {
+    (free < reserve).then(|| Shortage {
         folder: folder.to_owned(),
         free,
         reserve,

@@ -41,8 +41,8 @@ On loopback the client bounds throughput, so bytes are judged by the processor s
 
 ## Where the time goes
 
-- **Blob GET**: by `perf`, in the kernel: `sendfile`, TCP on loopback, and waking the client's processor, as for nginx. What nginx takes is the floor; where nginx itself is not four times as good as Distribution, nothing that sends files over sockets is.
-- **Manifest GET in a large registry**: three rows are looked up (tag, manifest, body), each in a block that nobody has asked for before: it is read from the page cache, checked and unpacked. The small registry answers from memory that is being written to. Tables without compression, and with a hash index in their blocks, made no clear difference.
+- **Blob GET**: by `perf record -g -p PID` on the server, in the kernel: `sendfile`, TCP on loopback, and waking the client's processor, as for nginx. What nginx takes is the floor; where nginx itself is not four times as good as Distribution, nothing that sends files over sockets is.
+- **Manifest GET in a large registry**: three rows are looked up (tag, manifest, body), each in a block that nobody has asked for before: it is read from the page cache, checked and unpacked. The small registry answers from memory that is being written to.
 - **Small images**: fsyncs, and threads that wake each other: each request waits for its own entry in the log.
 
 ## What is not comparable

@@ -168,8 +168,7 @@ impl Writer {
     }
 
     /// Starts to write what is gathered, up to the last multiple of a batch in the file. The kernel
-    /// keeps what is written in aligned pieces in larger ones, which takes a third off the cost of
-    /// sending it out of memory later.
+    /// keeps what is written in aligned pieces in larger ones, which are cheaper to send later.
     async fn start_batch(&mut self) -> Result<()> {
         let aligned = self.offset - self.offset % BATCH_BYTES as u64;
         let is_past = aligned > self.handed_over;
@@ -263,7 +262,6 @@ impl BlobWriter for Writer {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<u64> {
-        self.settle().await?;
         if self.durable == Some(self.offset) {
             self.start(|target, _nothing| target.publish()).await?;
         } else {
