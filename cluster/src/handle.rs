@@ -22,6 +22,10 @@ use crate::clock::{LeaderClock, unix_ms};
 use crate::consensus::{Peer, Proposal, TypeConfig};
 use crate::error::{Error, OpenError};
 use crate::identity::Identity;
+use crate::limits::{
+    CLOSE_LOOK, CLOSE_TIME, COMMAND_BYTES_MAX, ELECTION_MS_MAX, ELECTION_MS_MIN, ENTRIES_PER_PURGE,
+    HEARTBEAT_MS, RETRY_AFTER,
+};
 use crate::metadata::{Fault, View, read};
 use crate::network::Alone;
 use crate::request::Serials;
@@ -29,17 +33,6 @@ use crate::store::Watch;
 use crate::store::log::LogStore;
 use crate::store::machine::StateMachine;
 use crate::store::state::StateStore;
-
-/// Largest command, encoded: a manifest of 4 MiB with its tags and annotations, which stand in it
-/// twice.
-const COMMAND_BYTES_MAX: usize = 12 << 20;
-
-/// How long Raft's tasks may take to let go of the databases, and how often that is looked at.
-const CLOSE_TIME: Duration = Duration::from_secs(10);
-const CLOSE_LOOK: Duration = Duration::from_millis(2);
-
-/// How long a proposal that found no leader waits before it tries again.
-const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// How a node opens its metadata.
 #[derive(Debug, Clone)]
@@ -446,15 +439,15 @@ fn open_error(path: PathBuf, source: io::Error) -> OpenError {
 fn raft_config(options: &Options) -> Result<Config, OpenError> {
     let config = Config {
         cluster_name: "roadstead".to_owned(),
-        heartbeat_interval: 200,
-        election_timeout_min: 700,
-        election_timeout_max: 1_100,
+        heartbeat_interval: HEARTBEAT_MS,
+        election_timeout_min: ELECTION_MS_MIN,
+        election_timeout_max: ELECTION_MS_MAX,
         enable_pre_vote: Some(true),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_after_entries),
         max_in_snapshot_log_to_keep: options.keep_entries,
         // More than a node may lag before it gets a snapshot instead.
         replication_lag_threshold: options.snapshot_after_entries.saturating_mul(2),
-        purge_batch_size: 256,
+        purge_batch_size: ENTRIES_PER_PURGE,
         // A leader that goes on in its former term cannot tell its own entries from those of its
         // former life, which it may not have applied again yet: its reads would miss them.
         enable_leader_restore: Some(false),

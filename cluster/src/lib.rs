@@ -16,6 +16,7 @@ mod consensus;
 mod error;
 mod handle;
 mod identity;
+mod limits;
 mod network;
 mod request;
 mod store;

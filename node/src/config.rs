@@ -44,12 +44,10 @@ pub use size::Reserve;
 pub use storage::{Driver, Storage, UploadPurging};
 pub use validation::{Platform, Platforms, Urls, Validation};
 
+use crate::limits::CONFIG_BYTES_MAX;
 use error::Report;
 use reader::{Section, expected};
 use tree::{Kind, Node, Origin, Scalar, Value};
-
-/// The largest file that is read. The largest sensible one is a few kilobytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Everything an operator can choose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,10 +195,10 @@ fn parse_file(path: &Path, report: &Report) -> Option<Node> {
             return None;
         }
     };
-    if bytes.len() as u64 > FILE_BYTES_MAX {
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
         report.error(
             &Origin::Whole,
-            format!("is larger than {FILE_BYTES_MAX} bytes"),
+            format!("is larger than {CONFIG_BYTES_MAX} bytes"),
         );
         return None;
     }
@@ -221,7 +219,7 @@ fn parse_file(path: &Path, report: &Report) -> Option<Node> {
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?
-        .take(FILE_BYTES_MAX + 1)
+        .take(CONFIG_BYTES_MAX + 1)
         .read_to_end(&mut bytes)?;
     Ok(bytes)
 }

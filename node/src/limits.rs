@@ -1,7 +1,10 @@
 //! Every bound of the node, and why it is what it is.
 //!
-//! Memory is a function of these and of the configuration, not of load. The bounds of the state
-//! machine are in `cluster/src/metadata/limits.rs`, since they are part of its meaning.
+//! Memory is a function of these and of the configuration, not of load. What bounds the log and the
+//! databases is in `cluster/src/limits.rs` and `cluster/src/store/options.rs`; one step of the
+//! state machine in `cluster/src/metadata/limits.rs`, since it is part of its meaning; the object
+//! store in `storage/src/limits.rs`. How long a name, a tag or a digest may be is part of its
+//! grammar, in `proto`.
 
 use std::time::Duration;
 
@@ -126,6 +129,10 @@ pub const REGISTRY_MAILBOX: usize = 4_096;
 /// Manifest writes of one repository that may wait; each takes one write of the log.
 pub const REPOSITORY_MAILBOX: usize = 256;
 
+/// Times that a repository's actor which ends while it is asked is started anew: once is an
+/// accident, and nobody waits for ever.
+pub const REPOSITORY_TRIES: usize = 3;
+
 /// Repositories with an actor on a node at once.
 pub const REPOSITORIES_ACTIVE_MAX: usize = 10_000;
 
@@ -168,6 +175,68 @@ pub const SPACE_LOOK: Duration = Duration::from_millis(200);
 
 /// What `Retry-After` says when the node cannot answer now, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// Longest id of a request that is taken from a client, in bytes: it stands in every line of the
+/// log about the request.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Characters of a wrong id, range or number that an answer quotes: enough to see which it is.
+pub const QUOTED_MAX: usize = 80;
+
+/// Characters of an unknown path or a forbidden address that an answer quotes.
+pub const QUOTED_PATH_MAX: usize = 200;
+
+/// Characters of an unknown method that an answer quotes.
+pub const QUOTED_METHOD_MAX: usize = 20;
+
+/// Bytes of lines that wait for one stream of the log: some thousand lines. As many more may be in
+/// writing; what comes beyond is dropped and counted.
+pub const LOG_PENDING_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long lines of a log gather after some were written. Under load the thread that writes so
+/// wakes fifty times a second and not for every line.
+pub const LOG_GATHER_TIME: Duration = Duration::from_millis(20);
+
+/// Bytes of lines that end the gathering: half of what may wait, so that none is dropped meanwhile.
+pub const LOG_GATHERED_BYTES: usize = LOG_PENDING_BYTES_MAX / 2;
+
+/// How long the writer of a log waits for a stream that is set to non-blocking and is full.
+pub const LOG_STREAM_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long the end of the process waits for a stream to take the last lines.
+pub const LOG_LAST_LINES_TIME: Duration = Duration::from_secs(2);
+
+/// Longest text that is logged as one value, in bytes. What a client sent may be in it.
+pub const LOG_TEXT_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes that the access log shows of a field that the client chose, before escaping.
+pub const ACCESS_LOG_FIELD_BYTES_MAX: usize = 2_048;
+
+/// How long a check of health may take that has no limit in the configuration.
+pub const HEALTH_CHECK_TIME: Duration = Duration::from_secs(10);
+
+/// Most failures in a row that a check of health may be told to bear.
+pub const HEALTH_THRESHOLD_MAX: u32 = 1_000_000;
+
+/// Largest configuration file, in bytes. The largest sensible one is a few kilobytes.
+pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How deep maps and lists of a configuration may lie in each other. The deepest known setting has
+/// seven levels.
+pub const CONFIG_DEPTH_MAX: usize = 32;
+
+/// Values that a configuration may hold, with those that aliases repeat.
+pub const CONFIG_VALUES_MAX: usize = 10_000;
+
+/// Problems of a configuration that are listed before the rest is only counted.
+pub const CONFIG_PROBLEMS_SHOWN_MAX: usize = 100;
+
+/// Characters of a wrong value that a problem of a configuration shows.
+pub const CONFIG_VALUE_SHOWN_MAX: usize = 60;
+
+/// Longest name that is compared with those that are known, in characters: the comparison costs
+/// the product of both lengths, and no key is that long.
+pub const COMPARED_CHARACTERS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

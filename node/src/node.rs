@@ -23,7 +23,7 @@ use crate::health::Health;
 use crate::http::{Bound, Server, Shared};
 use crate::limits::{
     Capacity, DELETIONS_LOOK, DELETIONS_RESUMED, FILE_DESCRIPTORS_MIN, LOG_ENTRIES_KEPT,
-    PROPOSAL_TIMEOUT, RELEASE_TIME, SNAPSHOT_AFTER_ENTRIES,
+    LOG_LAST_LINES_TIME, PROPOSAL_TIMEOUT, RELEASE_TIME, SNAPSHOT_AFTER_ENTRIES,
 };
 use crate::service::{Policy, Registry};
 use crate::space::Space;
@@ -188,7 +188,7 @@ async fn serve(
     if let Err(error) = metadata.shutdown().await {
         tracing::error!(%error, "the metadata did not stop in order");
     }
-    access_log.flush(std::time::Duration::from_secs(2));
+    access_log.flush(LOG_LAST_LINES_TIME);
     tracing::info!("stopped");
     result
 }

@@ -12,9 +12,7 @@
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-
-/// The largest payload of a driver: the list of 10,000 parts of an S3 upload fits.
-pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+use crate::limits::PAYLOAD_BYTES_MAX;
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 1 + 8 + 4;

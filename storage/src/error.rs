@@ -7,6 +7,8 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use crate::limits::KEY_CHARACTERS_SHOWN_MAX;
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -199,7 +201,6 @@ impl Error {
     }
 
     pub(crate) fn invalid_key(key: &str, reason: impl Into<String>) -> Self {
-        const KEY_CHARACTERS_SHOWN_MAX: usize = 128;
         let key = key.chars().take(KEY_CHARACTERS_SHOWN_MAX).collect();
         Self::InvalidKey {
             key,

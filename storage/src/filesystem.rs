@@ -23,7 +23,8 @@ use url::Url;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::marker::{MARKER_BYTES_MAX, Marker};
+use crate::limits::MARKER_BYTES_MAX;
+use crate::marker::Marker;
 use crate::path::ObjectKey;
 use crate::store::{BlobReader, BlobStore, BlobWriter, ObjectInfo};
 

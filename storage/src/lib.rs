@@ -40,6 +40,7 @@ pub mod contract;
 pub mod error;
 pub mod faulty;
 pub mod filesystem;
+pub mod limits;
 pub mod marker;
 pub mod measured;
 pub mod memory;

@@ -17,9 +17,6 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::path::MARKER_KEY;
 
-/// More than any marker takes: a larger object under the marker's key is something else.
-pub const MARKER_BYTES_MAX: u64 = 4096;
-
 const FIRST_WORD: &str = "roadstead-marker";
 const VERSION: u64 = 1;
 

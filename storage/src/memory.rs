@@ -16,7 +16,8 @@ use url::Url;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::marker::{MARKER_BYTES_MAX, Marker};
+use crate::limits::{MARKER_BYTES_MAX, READ_CHUNK_BYTES};
+use crate::marker::Marker;
 use crate::path::ObjectKey;
 use crate::store::{BlobReader, BlobStore, BlobWriter, ObjectInfo, range_within};
 
@@ -24,7 +25,6 @@ use crate::store::{BlobReader, BlobStore, BlobWriter, ObjectInfo, range_within};
 mod tests;
 
 const NAME: &str = "inmemory";
-const CHUNK_BYTES: usize = 256 * 1024;
 /// Names driver and format in every checkpoint. Never changed; a new format gets a new tag.
 const CHECKPOINT_TAG: &[u8] = b"mem1";
 
@@ -164,7 +164,7 @@ impl BlobStore for Memory {
         // Both ends are at most the length of a slice, so neither conversion loses anything.
         let mut rest = object.slice(range.start as usize..range.end as usize);
         let chunks = std::iter::from_fn(move || {
-            let length = rest.len().min(CHUNK_BYTES);
+            let length = rest.len().min(READ_CHUNK_BYTES);
             (length > 0).then(|| Ok(rest.split_to(length)))
         });
         Ok(BlobReader::new(size, range, stream::iter(chunks).boxed()))

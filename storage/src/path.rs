@@ -20,15 +20,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::limits::KEY_BYTES_MAX;
 
 /// Everything that uploads write lies under this prefix.
 pub const OBJECTS_PREFIX: &str = "roadstead/v1/objects/";
 
 /// The key of the marker, see [`crate::Marker`].
 pub const MARKER_KEY: &str = "roadstead/v1/cluster";
-
-/// The longest key, in bytes: what S3 allows.
-pub const KEY_BYTES_MAX: usize = 1024;
 
 /// A key relative to the root of a store, such as `roadstead/v1/objects/3f/3fa9…`.
 ///

@@ -16,14 +16,9 @@ use tokio::task::spawn_blocking;
 use super::snapshot::{Builder, SnapshotFolder, SnapshotOf, Snapshots};
 use super::state::StateStore;
 use crate::consensus::{Applied, Entry, LogId, Proposal, SnapshotMeta, TypeConfig};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::metadata::transaction::Changes;
 use crate::metadata::{Fault, Transaction, apply};
-
-/// Entries that are written in one batch.
-const BATCH_ENTRIES_MAX: usize = 256;
-
-/// Bytes of changes after which a batch is written.
-const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// The adapter.
 #[derive(Debug)]
@@ -34,7 +29,7 @@ pub(crate) struct StateMachine {
 }
 
 /// One entry and who waits for its answer.
-type Waiting = (Entry, Option<ApplyResponder<TypeConfig>>);
+pub(super) type Waiting = (Entry, Option<ApplyResponder<TypeConfig>>);
 
 impl StateMachine {
     /// Opens the state and the snapshots in `folder`.
@@ -92,6 +87,28 @@ impl StateMachine {
     }
 }
 
+/// An entry and those that come with it, as many as are written at once.
+pub(super) fn batch(
+    first: Waiting,
+    entries: &mut (impl Stream<Item = io::Result<Waiting>> + Unpin),
+) -> io::Result<Vec<Waiting>> {
+    let mut bytes = 0;
+    let mut batch = Vec::new();
+    let mut next = Some(first);
+    while let Some(entry) = next {
+        if let EntryPayload::Normal(Proposal(command)) = &entry.0.payload {
+            bytes += prost::Message::encoded_len(command);
+        }
+        batch.push(entry);
+        if batch.len() >= BATCH_ENTRIES_MAX || bytes >= BATCH_BYTES_MAX {
+            break;
+        }
+        // Only what is there already: nobody waits for a fuller batch.
+        next = entries.next().now_or_never().flatten().transpose()?;
+    }
+    Ok(batch)
+}
+
 fn apply_entry(
     transaction: &mut Transaction<'_, dyn crate::metadata::View + '_>,
     applied: &mut Applied,
@@ -121,21 +138,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
         while let Some(first) = entries.next().await {
-            let mut bytes = 0;
-            let mut batch = Vec::new();
-            let mut next = Some(first);
-            while let Some(entry) = next {
-                let entry = entry?;
-                if let EntryPayload::Normal(Proposal(command)) = &entry.0.payload {
-                    bytes += prost::Message::encoded_len(command);
-                }
-                batch.push(entry);
-                if batch.len() >= BATCH_ENTRIES_MAX || bytes >= BATCH_BYTES_MAX {
-                    break;
-                }
-                // Only what is there already: nobody waits for a fuller batch.
-                next = entries.next().now_or_never().flatten();
-            }
+            let batch = batch(first?, &mut entries)?;
             self.apply_batch(batch)?;
         }
         Ok(())

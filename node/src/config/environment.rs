@@ -13,6 +13,7 @@ use super::nearest::nearest;
 use super::schema::{self, Step, Unknown};
 use super::tree::{Entry, Map, Node, Origin, Value};
 use super::yaml;
+use crate::limits::CONFIG_DEPTH_MAX;
 
 const PREFIX: &str = "REGISTRY_";
 
@@ -60,7 +61,7 @@ fn apply(root: &mut Node, name: &str, text: &str, report: &Report) -> bool {
         .unwrap_or(name)
         .split('_')
         .collect();
-    if segments.len() > yaml::DEPTH_MAX {
+    if segments.len() > CONFIG_DEPTH_MAX {
         report.warn(&origin, "is not a known setting, and is ignored");
         return false;
     }

@@ -6,9 +6,7 @@
 use std::cell::RefCell;
 
 use super::tree::Origin;
-
-/// How many problems an error lists before it only counts the rest.
-const PROBLEMS_SHOWN_MAX: usize = 100;
+use crate::limits::CONFIG_PROBLEMS_SHOWN_MAX;
 
 /// A configuration that cannot be used. Its text has one problem on each line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,8 +87,8 @@ impl Report {
 fn lines(file: &str, mut notes: Vec<(Origin, String)>) -> Vec<String> {
     // The sort is stable, so that notes of one place keep the order in which they were found.
     notes.sort_by(|(left, _), (right, _)| left.cmp(right));
-    let rest = notes.len().saturating_sub(PROBLEMS_SHOWN_MAX);
-    notes.truncate(PROBLEMS_SHOWN_MAX);
+    let rest = notes.len().saturating_sub(CONFIG_PROBLEMS_SHOWN_MAX);
+    notes.truncate(CONFIG_PROBLEMS_SHOWN_MAX);
     let mut lines: Vec<String> = notes
         .into_iter()
         .map(|(origin, message)| match origin {

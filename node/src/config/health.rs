@@ -10,6 +10,7 @@ use super::address::Address;
 use super::headers::{self, Header};
 use super::reader::{Expected, Section, expected};
 use super::unbuilt;
+use crate::limits::HEALTH_THRESHOLD_MAX;
 
 /// The time between two checks where none is given, or zero. Distribution's.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -122,11 +123,10 @@ impl Health {
 }
 
 fn pace(section: &mut Section<'_>, threshold: u32) -> Pace {
-    const THRESHOLD_MAX: u32 = 1_000_000;
     let wanted = expected("a positive integer up to 1000000", "3");
     Pace {
         interval: section.interval("interval", INTERVAL),
-        threshold: section.integer("threshold", 1..=THRESHOLD_MAX, threshold, wanted),
+        threshold: section.integer("threshold", 1..=HEALTH_THRESHOLD_MAX, threshold, wanted),
     }
 }
 

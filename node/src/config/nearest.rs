@@ -1,8 +1,9 @@
 //! Finds the known name that a misspelt one probably means.
 
+use crate::limits::COMPARED_CHARACTERS_MAX;
+
 /// The known name nearest to `name`, if one is near enough to be worth a question.
 pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    const COMPARED_CHARACTERS_MAX: usize = 64;
     const SHORTENED_CHARACTERS_MIN: usize = 3;
     if name.chars().count() > COMPARED_CHARACTERS_MAX {
         // The comparison costs the product of both lengths, and no key is that long.

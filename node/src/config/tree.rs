@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 
+use crate::limits::CONFIG_VALUE_SHOWN_MAX;
+
 /// Where a value was written. The order is that in which problems are shown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
@@ -145,7 +147,6 @@ impl Node {
 
     /// What was found, in the words of an error message.
     pub(super) fn describe(&self) -> String {
-        const SHOWN_CHARACTERS_MAX: usize = 60;
         let Value::Scalar(scalar) = &self.value else {
             return match self.value {
                 Value::List(_) => "a list".to_owned(),
@@ -153,7 +154,7 @@ impl Node {
                 Value::Null | Value::Scalar(_) => "empty".to_owned(),
             };
         };
-        let mut text: String = scalar.text.chars().take(SHOWN_CHARACTERS_MAX).collect();
+        let mut text: String = scalar.text.chars().take(CONFIG_VALUE_SHOWN_MAX).collect();
         if text.len() < scalar.text.len() {
             text.push_str("...");
         }

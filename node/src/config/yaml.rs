@@ -11,12 +11,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
 use super::error::Report;
 use super::tree::{Entry, Map, Node, Origin, Scalar, Value};
-
-/// How deep maps and lists may lie in each other. The deepest known setting has seven levels.
-pub(super) const DEPTH_MAX: usize = 32;
-
-/// How many values a text may hold, with those that aliases repeat.
-const NODES_MAX: usize = 10_000;
+use crate::limits::{CONFIG_DEPTH_MAX, CONFIG_VALUES_MAX};
 
 /// Reads a text as one YAML document.
 ///
@@ -183,18 +178,19 @@ impl<'a> Builder<'a> {
 
     fn count(&mut self, nodes: usize, line: usize) -> Result<(), Unreadable> {
         self.nodes += nodes;
-        if self.nodes > NODES_MAX {
+        if self.nodes > CONFIG_VALUES_MAX {
             return Err(Unreadable::new(
                 line,
-                format!("holds more than {NODES_MAX} values"),
+                format!("holds more than {CONFIG_VALUES_MAX} values"),
             ));
         }
         Ok(())
     }
 
     fn check_depth(&self, below: usize, line: usize) -> Result<(), Unreadable> {
-        if self.open.len() + below > DEPTH_MAX {
-            let message = format!("nests more than {DEPTH_MAX} maps and lists in each other");
+        if self.open.len() + below > CONFIG_DEPTH_MAX {
+            let message =
+                format!("nests more than {CONFIG_DEPTH_MAX} maps and lists in each other");
             return Err(Unreadable::new(line, message));
         }
         Ok(())

@@ -16,9 +16,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use crate::config::{Header, HttpCheck, TcpCheck};
-
-/// How long a check may take that has no limit in the configuration.
-const LIMIT: Duration = Duration::from_secs(10);
+use crate::limits::HEALTH_CHECK_TIME;
 
 /// Something to look at.
 pub(super) enum Check {
@@ -80,7 +78,7 @@ impl Check {
     /// How long it may take.
     pub(super) fn limit(&self) -> Duration {
         match self {
-            Self::Store(_) | Self::File(_) => LIMIT,
+            Self::Store(_) | Self::File(_) => HEALTH_CHECK_TIME,
             Self::Http(http) => http.limit,
             Self::Tcp(tcp) => tcp.limit,
         }

@@ -13,6 +13,7 @@ use super::file_body::FileBody;
 use super::response::{CONTENT_DIGEST, IMMUTABLE, LengthOnly, StreamedBlob, etag_matches, etag_of};
 use super::server::Shared;
 use crate::error::RegistryError;
+use crate::limits::QUOTED_MAX;
 
 fn with_headers(mut response: HttpResponseBuilder, digest: &Digest) -> HttpResponseBuilder {
     response
@@ -106,7 +107,7 @@ pub(super) async fn delete(
 /// order or past the end is refused.
 fn parse_range(text: &str, size: u64) -> Result<Option<Range<u64>>, RegistryError> {
     let refused = || RegistryError::RangeUnsatisfiable {
-        range: text.chars().take(80).collect(),
+        range: text.chars().take(QUOTED_MAX).collect(),
         size,
     };
     // Units are case-insensitive (RFC 9110, 14.1).

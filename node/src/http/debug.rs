@@ -8,6 +8,7 @@ use super::base;
 use super::error::status_of_health;
 use super::server::Shared;
 use crate::error::RegistryError;
+use crate::limits::QUOTED_PATH_MAX;
 use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
 
 /// Where things are on this listener.
@@ -43,6 +44,7 @@ pub(super) async fn serve(
         "/readyz" => base::ready(&shared)
             .await
             .unwrap_or_else(|error| error.error_response()),
-        _ => RegistryError::PathUnknown(path.chars().take(200).collect()).error_response(),
+        _ => RegistryError::PathUnknown(path.chars().take(QUOTED_PATH_MAX).collect())
+            .error_response(),
     }
 }

@@ -15,7 +15,7 @@ use super::response::OCI_FILTERS;
 use super::server::Shared;
 use crate::error::RegistryError;
 use crate::limits::{
-    CATALOG_PAGE, REFERRERS_BYTES_MAX, REFERRERS_LOOKED_AT_MAX, REFERRERS_PER_PAGE,
+    CATALOG_PAGE, QUOTED_MAX, REFERRERS_BYTES_MAX, REFERRERS_LOOKED_AT_MAX, REFERRERS_PER_PAGE,
     REFERRERS_PER_READ, TAGS_PER_READ,
 };
 use crate::service::Registry;
@@ -27,7 +27,7 @@ fn page_size(query: &Query, max: usize) -> Result<Option<usize>, RegistryError> 
     };
     // Digits only: a sign would parse too. More digits than a number holds are just a large one.
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        let found = text.chars().take(80).collect();
+        let found = text.chars().take(QUOTED_MAX).collect();
         return Err(RegistryError::PageInvalid { found, max });
     }
     Ok(Some(text.parse().unwrap_or(usize::MAX)))

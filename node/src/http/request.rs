@@ -21,6 +21,7 @@ use super::routes::Endpoint;
 use super::server::Shared;
 use super::{base, blobs, lists, manifests, uploads};
 use crate::error::RegistryError;
+use crate::limits::{QUOTED_METHOD_MAX, REQUEST_ID_BYTES_MAX};
 use crate::telemetry::metrics::Handler;
 
 /// The parameters of a request. Of one that is given twice the first counts.
@@ -187,7 +188,7 @@ async fn route(
         }
         (endpoint, method) => {
             return Err(RegistryError::MethodUnknown {
-                method: method.chars().take(20).collect(),
+                method: method.chars().take(QUOTED_METHOD_MAX).collect(),
                 allowed: endpoint.allowed(),
             });
         }
@@ -208,12 +209,13 @@ pub(super) fn content_length(request: &HttpRequest) -> Option<u64> {
 
 /// The client's own id, if it is one that can stand in a log; otherwise a fresh one.
 fn request_id(headers: &HeaderMap) -> String {
-    const BYTES_MAX: usize = 128;
     let given = headers
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok());
     let is_plain = |id: &&str| {
-        !id.is_empty() && id.len() <= BYTES_MAX && id.bytes().all(|b| b.is_ascii_graphic())
+        !id.is_empty()
+            && id.len() <= REQUEST_ID_BYTES_MAX
+            && id.bytes().all(|b| b.is_ascii_graphic())
     };
     given
         .filter(is_plain)

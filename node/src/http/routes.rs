@@ -3,6 +3,7 @@
 use roadstead_proto::{Digest, Reference, RepositoryName, UploadId};
 
 use crate::error::RegistryError;
+use crate::limits::{QUOTED_MAX, QUOTED_PATH_MAX};
 use crate::telemetry::metrics::Handler;
 
 /// What a path names, with its parts parsed.
@@ -43,7 +44,7 @@ impl Endpoint {
             "/readyz" => return Ok(Self::Ready),
             _ => {}
         }
-        let unknown = || RegistryError::PathUnknown(path.chars().take(200).collect());
+        let unknown = || RegistryError::PathUnknown(path.chars().take(QUOTED_PATH_MAX).collect());
         let below = path.strip_prefix(prefix).ok_or_else(unknown)?;
         match below {
             "" => return Ok(Self::Alive),
@@ -71,7 +72,8 @@ impl Endpoint {
         }
         if let Some(name) = head.strip_suffix("/blobs/uploads") {
             let id = last.parse();
-            let id = id.map_err(|_| RegistryError::UploadUnknown(last.chars().take(80).collect()));
+            let id = id
+                .map_err(|_| RegistryError::UploadUnknown(last.chars().take(QUOTED_MAX).collect()));
             return Ok(Self::Upload(name.parse()?, id?));
         }
         if let Some(name) = head.strip_suffix("/blobs") {

@@ -6,6 +6,7 @@ use roadstead_proto::manifest::Requirement;
 
 use crate::config::{Config, Platforms, Validation};
 use crate::error::RegistryError;
+use crate::limits::QUOTED_PATH_MAX;
 
 /// The switches and rules that requests are held against.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ impl Policy {
             let is_allowed = self.allowed_urls.is_empty()
                 || self.allowed_urls.iter().any(|rule| rule.is_match(url));
             if !is_allowed || self.denied_urls.iter().any(|rule| rule.is_match(url)) {
-                let shown: String = url.chars().take(200).collect();
+                let shown: String = url.chars().take(QUOTED_PATH_MAX).collect();
                 return Err(RegistryError::ManifestForbidden(format!(
                     "a layer's `urls` names `{shown}`, which this registry does not allow"
                 )));

@@ -12,9 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::spool::{Dropped, Spool};
 use super::timestamp::Apache;
 use crate::config::Log;
-
-/// Bytes that are shown of a field that the client chose, before escaping.
-const FIELD_BYTES_MAX: usize = 2_048;
+use crate::limits::ACCESS_LOG_FIELD_BYTES_MAX;
 
 /// What is written about a request. Clients choose most of it, so it is untrusted.
 #[derive(Clone, Copy, Debug)]
@@ -136,8 +134,8 @@ fn push_display(line: &mut String, value: &dyn std::fmt::Display) {
 fn push_escaped(line: &mut String, field: &[u8], end: u8) {
     let is_plain =
         |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\' && byte != end;
-    let (mut rest, is_cut) = match field.get(..FIELD_BYTES_MAX) {
-        Some(shown) => (shown, field.len() > FIELD_BYTES_MAX),
+    let (mut rest, is_cut) = match field.get(..ACCESS_LOG_FIELD_BYTES_MAX) {
+        Some(shown) => (shown, field.len() > ACCESS_LOG_FIELD_BYTES_MAX),
         None => (field, false),
     };
     while !rest.is_empty() {
@@ -250,7 +248,11 @@ mod tests {
             ..entry()
         });
         assert!(written.contains("/... HTTP/1.1"), "{written}");
-        assert!(written.len() < FIELD_BYTES_MAX + 200, "{}", written.len());
+        assert!(
+            written.len() < ACCESS_LOG_FIELD_BYTES_MAX + 200,
+            "{}",
+            written.len()
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::spool::{Dropped, Notice, Spool};
 use crate::config;
+use crate::limits::LOG_LAST_LINES_TIME;
 use record::{Fields, Record};
 use style::Style;
 use subscriber::Lines;
@@ -36,9 +37,6 @@ const FILTER_VARIABLE: &str = "RUST_LOG";
 /// What is heard of libraries that log every step they take, or every client that does not speak
 /// HTTP, unless `RUST_LOG` names them.
 const LIBRARIES: &str = "openraft=error,actix_server=error,actix_http=off,h2=off,hyper=off";
-
-/// How long the end of the process waits for standard error to take the last lines.
-const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +95,7 @@ impl Logs {
 
 impl Drop for Logs {
     fn drop(&mut self) {
-        self.flush(LAST_LINES);
+        self.flush(LOG_LAST_LINES_TIME);
     }
 }
 
@@ -156,6 +154,6 @@ fn abort(panic: &PanicHookInfo<'_>, style: &Style, spool: &Spool) -> ! {
         target: module_path!(),
         place: None,
     }));
-    spool.flush(LAST_LINES);
+    spool.flush(LOG_LAST_LINES_TIME);
     process::abort()
 }

@@ -11,21 +11,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::limits::{LOG_GATHER_TIME, LOG_GATHERED_BYTES, LOG_PENDING_BYTES_MAX, LOG_STREAM_PAUSE};
+
 #[cfg(test)]
 pub(super) mod tests;
-
-/// The bytes that may wait for a stream: some thousand lines. As many more may be in writing.
-pub(super) const PENDING_BYTES_MAX: usize = 1024 * 1024;
-
-/// How long the thread lets lines gather after it has written some. Under load it so wakes fifty
-/// times a second and not for every line.
-const GATHER_TIME: Duration = Duration::from_millis(20);
-
-/// The bytes that end the gathering.
-const GATHERED_BYTES: usize = PENDING_BYTES_MAX / 2;
-
-/// How long the thread waits for a stream that is set to non-blocking and takes nothing now.
-const STREAM_PAUSE: Duration = Duration::from_millis(10);
 
 /// Writes the line that tells of dropped lines, given their number.
 pub(super) type Notice = Box<dyn Fn(u64) -> Vec<u8> + Send>;
@@ -61,7 +50,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    // Invariant: at most PENDING_BYTES_MAX bytes, and whole lines.
+    // Invariant: at most LOG_PENDING_BYTES_MAX bytes, and whole lines.
     pending: Vec<u8>,
     dropped_untold: u64,
     /// How many wait for everything to be written.
@@ -110,7 +99,7 @@ impl Spool {
     /// Takes a line, which ends with a newline, or drops it when too much is waiting.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.shared.lock();
-        if state.pending.len() + line.len() > PENDING_BYTES_MAX {
+        if state.pending.len() + line.len() > LOG_PENDING_BYTES_MAX {
             state.dropped_untold += 1;
             self.shared.dropped.increment();
             return;
@@ -121,7 +110,7 @@ impl Spool {
             Phase::Idle => before == 0,
             // It looks again by itself when it is done.
             Phase::Writing => false,
-            Phase::Gathering => before < GATHERED_BYTES && state.is_worth_writing(),
+            Phase::Gathering => before < LOG_GATHERED_BYTES && state.is_worth_writing(),
         };
         if must_wake {
             self.shared.filled.notify_one();
@@ -167,7 +156,7 @@ impl fmt::Debug for Spool {
 
 impl State {
     fn is_worth_writing(&self) -> bool {
-        self.pending.len() >= GATHERED_BYTES || self.flushes > 0 || self.is_closed
+        self.pending.len() >= LOG_GATHERED_BYTES || self.flushes > 0 || self.is_closed
     }
 }
 
@@ -201,7 +190,9 @@ impl Shared {
             }
             state.phase = Phase::Gathering;
             let waits = |state: &mut State| !state.is_worth_writing();
-            let gathered = self.filled.wait_timeout_while(state, GATHER_TIME, waits);
+            let gathered = self
+                .filled
+                .wait_timeout_while(state, LOG_GATHER_TIME, waits);
             state = gathered.unwrap_or_else(PoisonError::into_inner).0;
             state.phase = Phase::Idle;
         }
@@ -224,7 +215,9 @@ fn write(stream: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(STREAM_PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                thread::sleep(LOG_STREAM_PAUSE)
+            }
             Err(error) => return Err(error),
         }
     }

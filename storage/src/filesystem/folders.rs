@@ -10,9 +10,7 @@ use roadstead_crash::{Point, point};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-
-/// Bounds the memory of known folders. Past it they are forgotten and fsynced once more.
-const KNOWN_FOLDERS_MAX: usize = 4096;
+use crate::limits::KNOWN_FOLDERS_MAX;
 
 /// The folders below the root that are known to be durable.
 #[derive(Debug)]

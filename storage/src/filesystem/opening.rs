@@ -11,9 +11,7 @@ use super::claims::Tenure;
 use super::folders::{self, Folders};
 use super::layout::Paths;
 use crate::error::{Error, Result};
-
-/// Copied at a time, so that an abandoned copy of a large upload ends soon.
-const COPY_BYTES: u64 = 64 * 1024 * 1024;
+use crate::limits::COPY_BYTES;
 
 /// Where a writer is to be opened.
 #[derive(Debug)]

@@ -14,11 +14,8 @@ use tokio::task::JoinHandle;
 
 use super::blocking;
 use crate::error::{Error, Result};
+use crate::limits::READ_CHUNK_BYTES;
 use crate::store::{BlobReader, range_within};
-
-/// Large enough that the hop to the blocking pool does not count, small enough to be kept twice for
-/// every reader.
-const CHUNK_BYTES: u64 = 256 * 1024;
 
 /// An open object.
 #[derive(Debug)]
@@ -85,7 +82,7 @@ impl Object {
 
     /// Reads one chunk. Runs on the blocking pool.
     fn chunk(&self, part: Range<u64>) -> Result<Bytes> {
-        // At most CHUNK_BYTES, so it fits.
+        // At most READ_CHUNK_BYTES, so it fits.
         let length = (part.end - part.start) as usize;
         let mut chunk = Vec::with_capacity(length);
         while chunk.len() < length {
@@ -131,7 +128,7 @@ impl Reading {
         if self.rest.is_empty() {
             return None;
         }
-        let end = self.rest.end.min(self.rest.start + CHUNK_BYTES);
+        let end = self.rest.end.min(self.rest.start + READ_CHUNK_BYTES as u64);
         let part = self.rest.start..end;
         self.rest.start = end;
         let object = Arc::clone(&self.object);

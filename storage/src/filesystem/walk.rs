@@ -12,10 +12,9 @@ use futures::stream::{self, BoxStream};
 use super::blocking;
 use super::layout::{self, Layout};
 use crate::error::{Error, Result};
+use crate::limits::PAGE_ENTRIES;
 use crate::path::ObjectKey;
 use crate::store::ObjectInfo;
-
-const PAGE_ENTRIES: usize = 256;
 
 type Page = Vec<Result<ObjectInfo>>;
 

@@ -22,18 +22,11 @@ use super::folders;
 use super::opening::{Opened, Opening};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::limits::{BATCH_BYTES, BATCH_CHUNKS, SMALL_CHUNK_BYTES};
 use crate::store::BlobWriter;
 
 /// Names driver and format in every checkpoint. Never changed; a new format gets a new tag.
 pub(super) const CHECKPOINT_TAG: &[u8] = b"fs1";
-
-/// Gathered before it goes to the blocking pool, whose hop costs less than copying this. Each open
-/// upload may hold two.
-const BATCH_BYTES: usize = 512 * 1024;
-/// Chunks in a batch: below the 1024 that one call of the system takes.
-const BATCH_CHUNKS: usize = 512;
-/// A smaller chunk is copied: it may be a small part of a large buffer, which it would keep alive.
-const SMALL_CHUNK_BYTES: usize = 4096;
 
 /// The file that is written, as work on the blocking pool sees it.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! One event with everything that is known of it, before it has a style.
 //!
-//! It is not a line. Invariant: no text in it is longer than [`TEXT_BYTES_MAX`], and no field name
-//! comes twice.
+//! It is not a line. Invariant: no text in it is longer than [`LOG_TEXT_BYTES_MAX`], and no field
+//! name comes twice.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -12,8 +12,7 @@ use serde_json::Value;
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
-/// The longest text that is logged as one value. What a client sent may be in it.
-pub(super) const TEXT_BYTES_MAX: usize = 32 * 1024;
+use crate::limits::LOG_TEXT_BYTES_MAX;
 
 /// The field that holds a backtrace, which people read on lines of its own.
 pub(super) const BACKTRACE: &str = "backtrace";
@@ -128,7 +127,7 @@ struct Bounded(String);
 
 impl fmt::Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = TEXT_BYTES_MAX - self.0.len().min(TEXT_BYTES_MAX);
+        let room = LOG_TEXT_BYTES_MAX - self.0.len().min(LOG_TEXT_BYTES_MAX);
         if text.len() <= room {
             self.0.push_str(text);
             return Ok(());
@@ -158,9 +157,9 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_between_characters() {
-        let text = "é".repeat(TEXT_BYTES_MAX);
+        let text = "é".repeat(LOG_TEXT_BYTES_MAX);
         let cut = cut(format_args!("x{text}"));
-        assert_eq!(cut.len(), TEXT_BYTES_MAX - 1 + '…'.len_utf8());
+        assert_eq!(cut.len(), LOG_TEXT_BYTES_MAX - 1 + '…'.len_utf8());
         assert!(cut.ends_with("é…"));
     }
 

@@ -92,7 +92,7 @@ fn a_stream_that_stands_still_costs_lines_and_no_time() {
     let spool = Spool::start("test", Box::new(gate), Some(notice)).unwrap();
     spool.push(b"first\n");
     has_entered.recv_timeout(DEADLINE).unwrap();
-    let line = [vec![b'x'; PENDING_BYTES_MAX / 4 - 1], vec![b'\n']].concat();
+    let line = [vec![b'x'; LOG_PENDING_BYTES_MAX / 4 - 1], vec![b'\n']].concat();
     for _ in 0..7 {
         spool.push(&line);
     }
@@ -101,7 +101,7 @@ fn a_stream_that_stands_still_costs_lines_and_no_time() {
     drop(open);
     assert!(spool.flush(DEADLINE));
     let text = memory.text();
-    assert_eq!(text.len(), 6 + PENDING_BYTES_MAX + 10);
+    assert_eq!(text.len(), 6 + LOG_PENDING_BYTES_MAX + 10);
     assert!(text.ends_with("\n3 dropped\n"));
 }
 
