@@ -24,6 +24,7 @@ use crate::consensus::{
     Entry, LogId, TypeConfig, Vote, decode_entry, decode_log_id, decode_vote, encode_entry,
     encode_log_id, encode_vote,
 };
+use crate::limits::{ENTRIES_READ_BYTES_MAX, FLUSHES_WAITING_MAX};
 
 const ENTRIES: &str = "entries";
 const META: &str = "meta";
@@ -31,13 +32,6 @@ const META: &str = "meta";
 const VOTE: &[u8] = b"vote";
 const PURGED: &[u8] = b"purged";
 const COMMITTED: &[u8] = b"committed";
-
-/// Writes that may wait for the flusher. Raft has few under way; more than this means that the
-/// disk has stopped.
-const FLUSHES_WAITING_MAX: usize = 1024;
-
-/// Bytes of entries that one read for replication returns.
-const ENTRIES_READ_BYTES_MAX: usize = 8 << 20;
 
 /// The log. Clones share it.
 #[derive(Debug, Clone)]
@@ -86,8 +80,9 @@ impl Flush {
 impl LogStore {
     /// Opens the log in `folder`, which is made if it is absent.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        let cache = options::log_cache();
         let tables = [ENTRIES, META, options::UNUSED]
-            .map(|name| ColumnFamilyDescriptor::new(name, options::log_table()));
+            .map(|name| ColumnFamilyDescriptor::new(name, options::log_table(&cache)));
         let database = DB::open_cf_descriptors(&options::log_database(), folder, tables)
             .map_err(database_error)?;
         folder::sync_parent(folder)?;
@@ -108,6 +103,19 @@ impl LogStore {
     /// Tells whether the database is still open somewhere.
     pub(crate) fn watch(&self) -> Watch {
         self.database.watch()
+    }
+
+    /// For tests that look at what RocksDB takes.
+    #[cfg(test)]
+    pub(crate) fn database(&self) -> &DB {
+        &self.database
+    }
+
+    /// How many writes may wait for the flusher.
+    #[cfg(test)]
+    pub(crate) fn flushes_waiting_max(&self) -> usize {
+        let flushes = self.flusher.flushes.as_ref();
+        flushes.map_or(0, mpsc::Sender::max_capacity)
     }
 
     /// Whether neither a vote nor an entry was ever written.

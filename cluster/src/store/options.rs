@@ -1,18 +1,29 @@
 //! How RocksDB is set up, and the bounds on what it may use.
+//!
+//! All in all 84 MiB of memory: 32 for the cache of the state and 32 for what it has not written
+//! out, 4 and 16 for the log, of which as much again may be in writing. One batch of changes
+//! may come on top, and while a snapshot is installed there are two states for a moment.
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options};
+use rocksdb::{
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, WriteBufferManager,
+};
 
 /// Block cache of the state, shared by all tables, in bytes.
-const STATE_CACHE_BYTES: usize = 32 << 20;
+pub(super) const STATE_CACHE_BYTES: usize = 32 << 20;
 
-/// Unwritten data of all tables of the state together, in bytes.
-const STATE_WRITE_BUFFER_BYTES: usize = 32 << 20;
+/// Unwritten data of all tables of the state together, in bytes, with what is being written out.
+/// Who writes more waits.
+pub(super) const STATE_WRITE_BUFFER_BYTES: usize = 32 << 20;
 
 /// Unwritten data of one table, in bytes. Two may exist: one filling, one being written.
 const TABLE_WRITE_BUFFER_BYTES: usize = 8 << 20;
 
-/// What was just appended is read back from the write buffer, so that little is cached.
-const LOG_CACHE_BYTES: usize = 4 << 20;
+/// Block cache of the log, shared by its tables, in bytes. What was just appended is read back from
+/// the write buffer, so that little is cached.
+pub(super) const LOG_CACHE_BYTES: usize = 4 << 20;
+
+/// Unwritten data of all tables of the log together, in bytes: two of the one that entries are in.
+pub(super) const LOG_WRITE_BUFFER_BYTES: usize = 16 << 20;
 
 /// What a table takes at once for unwritten data, in bytes. There are many tables and most are
 /// nearly empty: with RocksDB's default each would count as a megabyte.
@@ -32,7 +43,11 @@ pub(crate) const UNUSED: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 /// Settings of the state machine's database.
 pub(crate) fn state_database() -> Options {
     let mut options = database();
-    options.set_db_write_buffer_size(STATE_WRITE_BUFFER_BYTES);
+    // It stalls who writes faster than the disk takes it. Without that the bound would only start
+    // the writing out, and each of the tables might hold two buffers meanwhile: a restart that
+    // applies a long log again fills them as fast as it reads.
+    let buffers = WriteBufferManager::new_write_buffer_manager(STATE_WRITE_BUFFER_BYTES, true);
+    options.set_write_buffer_manager(&buffers);
     options
 }
 
@@ -51,15 +66,21 @@ pub(crate) fn state_cache() -> Cache {
 /// Settings of the log's database.
 pub(crate) fn log_database() -> Options {
     let mut options = database();
+    options.set_db_write_buffer_size(LOG_WRITE_BUFFER_BYTES);
     // An entry that was fsynced and then damaged in the middle of the log must stop the node. Only
     // a torn tail, which nobody was told of, may be cut off.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options
 }
 
-/// Settings of the log's tables.
-pub(crate) fn log_table() -> Options {
-    let mut options = table(&Cache::new_lru_cache(LOG_CACHE_BYTES));
+/// The log's cache.
+pub(crate) fn log_cache() -> Cache {
+    Cache::new_lru_cache(LOG_CACHE_BYTES)
+}
+
+/// Settings of each of the log's tables, which share one cache.
+pub(crate) fn log_table(cache: &Cache) -> Options {
+    let mut options = table(cache);
     options.set_write_buffer_size(TABLE_WRITE_BUFFER_BYTES);
     options
 }

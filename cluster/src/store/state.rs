@@ -111,6 +111,12 @@ impl StateStore {
         Arc::clone(&guard)
     }
 
+    /// For tests that look at what RocksDB takes.
+    #[cfg(test)]
+    pub(crate) fn with_database<T>(&self, look: impl FnOnce(&DB) -> T) -> T {
+        look(&self.current().database)
+    }
+
     /// Looks at the state as it is at one moment.
     pub(crate) fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> T {
         let generation = self.current();

@@ -8,6 +8,8 @@ use super::log::LogStore;
 use super::machine::StateMachine;
 use crate::consensus::TypeConfig;
 
+mod bounds;
+
 struct Builder;
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
