@@ -8,6 +8,9 @@ use actix::dev::{MessageResponse, ToEnvelope};
 use actix::{Actor, Addr, Handler, Message};
 use tokio::sync::Semaphore;
 
+#[cfg(test)]
+mod tests;
+
 /// An address. Clones share the bound.
 #[derive(Debug)]
 pub(super) struct Mailbox<A: Actor> {

@@ -19,10 +19,12 @@ use tokio::time::Instant;
 use super::Arbiters;
 use super::mailbox::{Mailbox, Undelivered};
 use crate::error::RegistryError;
-use crate::limits::{REPOSITORIES_ACTIVE_MAX, REPOSITORY_IDLE, REPOSITORY_MAILBOX};
+use crate::limits::{
+    REPOSITORIES_ACTIVE_MAX, REPOSITORY_IDLE, REPOSITORY_MAILBOX, REPOSITORY_TRIES,
+};
 
-/// Times that an actor which ends while it is asked is started anew.
-const ASKED_MAX: usize = 3;
+#[cfg(test)]
+mod tests;
 
 /// The actor.
 struct RepositoryActor {
@@ -214,7 +216,7 @@ impl Repositories {
         M: Message<Result = Result<Response, RegistryError>> + Send + 'static,
         RepositoryActor: Handler<M, Result = Answer>,
     {
-        for _ in 0..ASKED_MAX {
+        for _ in 0..REPOSITORY_TRIES {
             match self.mailbox(repository)?.ask(message()).await {
                 Ok(answer) => return answer,
                 Err(Undelivered::Full) => break,

@@ -14,6 +14,9 @@ use crate::limits::{
 use crate::space::Space;
 use crate::upload::{Chunk, Piece};
 
+#[cfg(test)]
+mod tests;
+
 /// How a body ended.
 #[derive(Debug)]
 enum End {
