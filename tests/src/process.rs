@@ -319,6 +319,19 @@ impl Registry {
             .expect("a number of KiB")
     }
 
+    /// What the process has open.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[track_caller]
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let process = self.process.as_ref().expect("it runs");
+        let open = fs::read_dir(format!("/proc/{}/fd", process.id())).expect("the system tells");
+        // A file may be closed between the two looks.
+        open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .collect()
+    }
+
     /// How many objects lie in the store.
     pub fn objects(&self) -> Objects {
         folder::objects(&self.data())
