@@ -128,7 +128,10 @@ fn who_waits_too_long_is_ended() {
 /// A registry whose metadata, or blobs, lie on a disk that can stand still.
 fn with_disk(blobs: &str, metadata: &str) -> Setup {
     Setup::empty()
-        .with("storage", &format!("filesystem:\n  rootdirectory: {blobs}"))
+        .with(
+            "storage",
+            &format!("filesystem:\n  rootdirectory: {blobs}\ndelete:\n  enabled: true"),
+        )
         .with("cluster", &format!("datadir: {metadata}"))
         .with("http", "addr: 127.0.0.1:{port}\ndraintimeout: 1s")
 }
