@@ -1,7 +1,12 @@
-//! Every bound of the log, of its way into the state, and of the handle, and why it is what it is.
+//! Every bound of the log, of its way into the state, of RocksDB and of the handle, and why it is
+//! what it is.
 //!
 //! What one step of the state machine does at most is in `metadata/limits.rs`: it is part of its
-//! meaning, and these are not. What RocksDB takes is in `store/options.rs`.
+//! meaning, and these are not.
+//!
+//! RocksDB takes 100 MiB of memory at most: 32 for the cache of the state and 32 for what it has
+//! not written out, 4 and 32 for the log. One batch of changes may come on top, and while a
+//! snapshot is installed there are two states for a moment.
 
 use std::time::Duration;
 
@@ -44,3 +49,41 @@ pub(crate) const ELECTION_MS_MIN: u64 = 700;
 
 /// The same at most: chance spreads the followers between the two.
 pub(crate) const ELECTION_MS_MAX: u64 = 1_100;
+
+/// Block cache of the state, shared by all its tables, in bytes: the tables of a hundred thousand
+/// images are larger, and what it does not hold is read from the system's memory.
+pub(crate) const STATE_CACHE_BYTES: usize = 32 << 20;
+
+/// Unwritten data of all tables of the state together, in bytes, with what is being written out.
+/// Seven eighths of it begin the writing out of one table; who finds all of it taken waits until
+/// everything is written out, as a restart does that applies a long log faster than the disk is.
+pub(crate) const STATE_UNWRITTEN_BYTES: usize = 32 << 20;
+
+/// Unwritten data of one table, in bytes. Two may exist: one filling, one being written. It
+/// holds the largest manifest, and most of what is pushed in a burst.
+pub(crate) const TABLE_UNWRITTEN_BYTES: usize = 8 << 20;
+
+/// Block cache of the log, shared by its tables, in bytes. What was just appended is read back
+/// from what is not written out, so that little is cached.
+pub(crate) const LOG_CACHE_BYTES: usize = 4 << 20;
+
+/// Unwritten data of all tables of the log together, in bytes, beyond which it is written out: two
+/// of the one that entries are in. As much again may be in writing.
+pub(crate) const LOG_UNWRITTEN_BYTES: usize = 16 << 20;
+
+/// What a table takes at once for unwritten data, in bytes. There are many tables and most are
+/// nearly empty: with RocksDB's default each would count as a megabyte.
+pub(crate) const ARENA_BYTES: usize = 64 << 10;
+
+/// Write-ahead log of one database, in bytes; beyond it tables are written out. A start reads it
+/// again, which takes a second.
+pub(crate) const WRITE_AHEAD_BYTES: u64 = 128 << 20;
+
+/// Files that one database holds open: the two and a few make `FILES_RESERVED` of the node.
+pub(crate) const OPEN_FILES_MAX: i32 = 256;
+
+/// RocksDB's own notes on what it does, in bytes of one file.
+pub(crate) const INFO_LOG_BYTES_MAX: usize = 1 << 20;
+
+/// Files of such notes that are kept: those of this life and of the one before.
+pub(crate) const INFO_LOGS_KEPT: usize = 2;

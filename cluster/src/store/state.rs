@@ -3,6 +3,7 @@
 //! Writes are not synced one by one: the log is, and is kept until a snapshot has the state on
 //! disk. An installed snapshot becomes a new generation; readers of the old one finish first.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use openraft::StoredMembership;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, ReadOptions, Snapshot, WriteBatch};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, ReadOptions, Snapshot, WriteBatch,
+    WriteBufferManager,
+};
 
 use super::{Database, Watch, database_error, folder, options};
 use crate::consensus::{Applied, Membership, decode_applied, encode_applied};
+use crate::limits::STATE_UNWRITTEN_BYTES;
 use crate::metadata::transaction::Changes;
 use crate::metadata::view::Row;
 use crate::metadata::{Fault, Table, View};
@@ -35,11 +40,19 @@ pub(crate) struct StateStore {
 
 /// One database. Its fields are dropped in their order: first the database closes, then its
 /// folder goes if it is done with.
-#[derive(Debug)]
 struct Generation {
     number: u64,
     database: Database,
+    unwritten: WriteBufferManager,
     files: Files,
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generation")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The folder of a generation.
@@ -111,6 +124,12 @@ impl StateStore {
         Arc::clone(&guard)
     }
 
+    /// What is not written out, in bytes, as RocksDB counts it.
+    #[cfg(test)]
+    pub(crate) fn unwritten_bytes(&self) -> usize {
+        self.current().unwritten.get_usage()
+    }
+
     /// For tests that look at what RocksDB takes.
     #[cfg(test)]
     pub(crate) fn with_database<T>(&self, look: impl FnOnce(&DB) -> T) -> T {
@@ -152,9 +171,13 @@ impl StateStore {
         }
     }
 
-    /// Writes changes and the position that they lead to, in one batch.
+    /// Writes changes and the position that they lead to, in one batch. Waits while too much is
+    /// not written out.
     pub(crate) fn write(&self, changes: Changes, applied: &Applied) -> io::Result<()> {
         let generation = self.current();
+        if generation.unwritten.get_usage() >= STATE_UNWRITTEN_BYTES {
+            generation.write_out()?;
+        }
         let mut batch = WriteBatch::default();
         for ((table, key), row) in changes {
             let table = generation.table(table.name())?;
@@ -200,18 +223,20 @@ impl StateStore {
     }
 }
 
+/// The names of all tables.
+fn names() -> impl Iterator<Item = &'static str> {
+    let tables = Table::ALL.iter().map(|table| table.name());
+    tables.chain([RAFT, options::UNUSED])
+}
+
 impl Generation {
     fn open(root: &Path, number: u64) -> io::Result<Self> {
-        let cache = options::state_cache();
-        let names = Table::ALL
-            .iter()
-            .map(|table| table.name())
-            .chain([RAFT, options::UNUSED]);
+        let (cache, unwritten) = (options::state_cache(), options::state_unwritten());
         let tables =
-            names.map(|name| ColumnFamilyDescriptor::new(name, options::state_table(&cache)));
+            names().map(|name| ColumnFamilyDescriptor::new(name, options::state_table(&cache)));
         let path = root.join(number.to_string());
-        let database = DB::open_cf_descriptors(&options::state_database(), &path, tables)
-            .map_err(database_error)?;
+        let settings = options::state_database(&unwritten);
+        let database = DB::open_cf_descriptors(&settings, &path, tables).map_err(database_error)?;
         folder::sync_parent(&path)?;
         let database = Database::new(database);
         let files = Files {
@@ -221,8 +246,18 @@ impl Generation {
         Ok(Self {
             number,
             database,
+            unwritten,
             files,
         })
+    }
+
+    /// Waits until all tables are written out, or one of them cannot be.
+    fn write_out(&self) -> io::Result<()> {
+        let tables = names().map(|name| self.table(name));
+        let tables = tables.collect::<io::Result<Vec<_>>>()?;
+        self.database
+            .flush_cfs_opt(&tables, &FlushOptions::default())
+            .map_err(database_error)
     }
 
     fn table(&self, name: &str) -> io::Result<&ColumnFamily> {

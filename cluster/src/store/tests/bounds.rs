@@ -1,5 +1,12 @@
 //! The bounds of log, state and machine under load.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 use futures::{StreamExt, stream};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{EntryPayload, RaftLogReader};
@@ -7,16 +14,17 @@ use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::{Command, PutManifest};
 use roadstead_proto::rpc::raft;
 use rocksdb::DB;
+use rustix::fs::{self, FileType, Mode, OFlags};
 
 use super::super::log::LogStore;
 use super::super::machine::{Waiting, batch};
-use super::super::options::{
-    self, LOG_CACHE_BYTES, LOG_WRITE_BUFFER_BYTES, STATE_CACHE_BYTES, STATE_WRITE_BUFFER_BYTES,
-};
+use super::super::options;
 use super::super::state::StateStore;
 use crate::consensus::{Entry, Proposal, decode_log_id};
 use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, ENTRIES_READ_BYTES_MAX, FLUSHES_WAITING_MAX,
+    ARENA_BYTES, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, ENTRIES_READ_BYTES_MAX, FLUSHES_WAITING_MAX,
+    INFO_LOGS_KEPT, LOG_CACHE_BYTES, LOG_UNWRITTEN_BYTES, STATE_CACHE_BYTES, STATE_UNWRITTEN_BYTES,
+    WRITE_AHEAD_BYTES,
 };
 use crate::metadata::Table;
 use crate::metadata::transaction::Changes;
@@ -65,27 +73,34 @@ fn check_cache(database: &DB, tables: &[&str], bytes_max: usize) {
     assert!(expected.contains(&used[0]), "{used:?} of {bytes_max}");
 }
 
+/// Where in the state a row lies: each table has its share.
+fn place(number: u64) -> (Table, Vec<u8>) {
+    let table = Table::ALL[number as usize % Table::ALL.len()];
+    (table, number.to_be_bytes().to_vec())
+}
+
+/// All rows, as many in each write as may be there at once.
+fn writes() -> impl Iterator<Item = Changes> {
+    (0..ROWS).step_by(ROWS_PER_WRITE as usize).map(|first| {
+        let numbers = first..first + ROWS_PER_WRITE;
+        let rows = numbers.map(|number| (place(number), Some(row(number))));
+        rows.collect()
+    })
+}
+
 #[test]
 fn memory_of_the_state_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateStore::open(folder.path()).unwrap();
     let applied = state.applied().unwrap();
     let tables: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
-    let place = |number: u64| {
-        let table = Table::ALL[number as usize % Table::ALL.len()];
-        (table, number.to_be_bytes().to_vec())
-    };
     let mut most = 0;
-    for first in (0..ROWS).step_by(ROWS_PER_WRITE as usize) {
-        let numbers = first..first + ROWS_PER_WRITE;
-        let changes: Changes = numbers
-            .map(|number| (place(number), Some(row(number))))
-            .collect();
+    for changes in writes() {
         state.write(changes, &applied).unwrap();
-        most = most.max(state.with_database(|database| buffers(database, &tables)));
+        most = most.max(state.unwritten_bytes());
     }
-    // It was reached; a batch of changes and the beginnings of other tables may come on top.
-    let expected = STATE_WRITE_BUFFER_BYTES / 2..=STATE_WRITE_BUFFER_BYTES + (8 << 20);
+    // A write and the beginnings of what comes after may lie on top.
+    let expected = STATE_UNWRITTEN_BYTES / 2..=STATE_UNWRITTEN_BYTES + (4 << 20);
     assert!(expected.contains(&most), "{most} bytes were not written");
     state.view(|view| {
         for number in 0..ROWS {
@@ -94,6 +109,110 @@ fn memory_of_the_state_is_bounded() {
         }
     });
     state.with_database(|database| check_cache(database, &tables, STATE_CACHE_BYTES));
+}
+
+#[test]
+fn tables_with_few_rows_take_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateStore::open(folder.path()).unwrap();
+    let applied = state.applied().unwrap();
+    let tables = Table::ALL.len();
+    // More than RocksDB has room for without taking any.
+    let rows = (0..4 * tables as u64).map(|number| (place(number), Some(row(number))));
+    state.write(rows.collect(), &applied).unwrap();
+    let expected = tables * ARENA_BYTES..=2 * (tables + 2) * ARENA_BYTES;
+    let taken = state.unwritten_bytes();
+    assert!(expected.contains(&taken), "{taken} bytes are taken");
+}
+
+#[test]
+fn who_waits_for_the_state_to_be_written_out_hears_that_it_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateStore::open(folder.path()).unwrap();
+    let applied = state.applied().unwrap();
+    // In the place of the next files of tables: who opens a pipe to write waits for a reader.
+    let pipes: Vec<_> = (1..300)
+        .map(|number| folder.path().join(format!("1/{number:06}.sst")))
+        .collect();
+    for pipe in &pipes {
+        fs::mknodat(fs::CWD, pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    }
+    let written = Arc::new(AtomicUsize::new(0));
+    let (failure, ended) = mpsc::channel();
+    let count = Arc::clone(&written);
+    let writer = thread::spawn(move || {
+        let failed = writes().find_map(|changes| {
+            let failed = state.write(changes, &applied).err();
+            count.fetch_add(1, Ordering::SeqCst);
+            failed
+        });
+        drop(state);
+        failure.send(failed).unwrap();
+    });
+    let mut before = 0;
+    loop {
+        assert!(ended.recv_timeout(Duration::from_secs(1)).is_err());
+        let now = written.load(Ordering::SeqCst);
+        if now > 0 && now == before {
+            break;
+        }
+        before = now;
+    }
+
+    // Somebody reads, and goes before there is anything.
+    for pipe in &pipes {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        drop(fs::open(pipe, flags, Mode::empty()).unwrap());
+        std::fs::remove_file(pipe).unwrap();
+    }
+    let failed = ended.recv_timeout(Duration::from_secs(60));
+    let failed = failed.expect("the writer still waits").expect("it failed");
+    assert!(failed.to_string().contains("roken pipe"), "{failed}");
+    writer.join().unwrap();
+}
+
+/// Bytes of the files in `folder` whose names end so.
+fn bytes_of(folder: &Path, end: &str) -> u64 {
+    let files = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let files = files.filter(|file| file.file_name().to_string_lossy().ends_with(end));
+    // One that is just being removed has none.
+    files
+        .map(|file| file.metadata().map_or(0, |of| of.len()))
+        .sum()
+}
+
+#[test]
+fn write_ahead_log_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = LogStore::open(folder.path()).unwrap();
+    let database = log.database();
+    let [entries, meta] = ["entries", "meta"].map(|name| database.cf_handle(name).unwrap());
+    let mut most = 0;
+    for number in 0..WRITE_AHEAD_BYTES * 5 / 4 / ROW_BYTES as u64 {
+        let key = number.to_be_bytes();
+        if number % ROWS_PER_WRITE == 0 {
+            // Few rows that are never written out for themselves keep all of the log.
+            database.put_cf(meta, key, b"kept").unwrap();
+            most = most.max(bytes_of(folder.path(), ".log"));
+        }
+        database.put_cf(entries, key, row(number)).unwrap();
+    }
+    let slack = 2 * LOG_UNWRITTEN_BYTES as u64;
+    let expected = WRITE_AHEAD_BYTES / 4..=WRITE_AHEAD_BYTES + slack;
+    assert!(expected.contains(&most), "{most} bytes of write-ahead log");
+}
+
+#[test]
+fn notes_of_rocksdb_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..3 * INFO_LOGS_KEPT {
+        drop(LogStore::open(folder.path()).unwrap());
+    }
+    let files = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(Result::unwrap);
+    let notes = files.filter(|file| file.file_name().to_string_lossy().starts_with("LOG"));
+    assert_eq!(notes.count(), INFO_LOGS_KEPT);
 }
 
 #[test]
@@ -112,7 +231,7 @@ fn memory_of_the_log_is_bounded() {
             most = most.max(buffers(database, &tables));
         }
     }
-    let expected = LOG_WRITE_BUFFER_BYTES / 4..=2 * LOG_WRITE_BUFFER_BYTES;
+    let expected = LOG_UNWRITTEN_BYTES / 4..=2 * LOG_UNWRITTEN_BYTES;
     assert!(expected.contains(&most), "{most} bytes were not written");
     for number in 0..ROWS {
         let key = (number * 7_919 % ROWS).to_be_bytes();
