@@ -220,7 +220,7 @@ mod tests {
                 "at 3",
             ),
             (RegistryError::ManifestTooLarge, 413, "4194304"),
-            (RegistryError::TooManyTags(101), 414, "101"),
+            (RegistryError::TooManyTags(65), 414, "65"),
             (RegistryError::TooMany("uploads"), 429, "uploads"),
             (RegistryError::Deleting, 503, "deleted"),
             (RegistryError::ReadOnly, 405, "read-only"),

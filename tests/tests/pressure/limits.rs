@@ -115,34 +115,6 @@ fn large_referrers_come_two_at_a_time_and_few_are_in_memory() {
     assert!(peak <= RESIDENT_KB_MAX, "{peak} kB were resident");
 }
 
-/// `TAGS_PER_PUT_MAX`.
-#[test]
-fn a_hundred_tags_are_set_at_once_and_not_one_more() {
-    let registry = Registry::start(Setup::default());
-    let repository = registry.repository("many/tags");
-    let manifest = fixture::index(&[]);
-    let host = registry.address();
-    let body = String::from_utf8(manifest.bytes()).expect("JSON is text");
-    for (count, status) in [(100, 201), (101, 414)] {
-        let tags: Vec<_> = (0..count).map(|n| format!("tag=t{count}-{n}")).collect();
-        // By hand: each tag is a header of the answer, and hyper reads no more than a hundred.
-        let answer = Raw::ask(
-            &host,
-            format!(
-                "PUT /v2/many/tags/manifests/{}?{} HTTP/1.1\r\nHost: {host}\r\n\
-                 Content-Type: {}\r\nContent-Length: {}\r\n\r\n{body}",
-                manifest.digest(),
-                tags.join("&"),
-                manifest.media_type,
-                body.len(),
-            ),
-        );
-        assert_eq!(answer.status, status, "{answer:?}");
-    }
-    let tags = repository.tags("").expect(200).json();
-    assert_eq!(tags["tags"].as_array().map(Vec::len), Some(100));
-}
-
 /// `TAGS_PER_READ`.
 #[test]
 fn a_whole_list_of_tags_is_sent_in_parts() {
