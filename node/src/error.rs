@@ -6,7 +6,8 @@
 use std::error::Error;
 
 use roadstead_proto::digest::DigestError;
-use roadstead_proto::manifest::{DESCRIPTORS_MAX, ManifestError};
+use roadstead_proto::limits::DESCRIPTORS_MAX;
+use roadstead_proto::manifest::ManifestError;
 use roadstead_proto::name::NameError;
 use roadstead_proto::reference::{ReferenceError, TagError};
 use roadstead_proto::rpc::metadata::refusal::Reason;

@@ -1,10 +1,9 @@
 //! Every bound of the node, and why it is what it is.
 //!
 //! Memory is a function of these and of the configuration, not of load. What bounds the log and the
-//! databases is in `cluster/src/limits.rs` and `cluster/src/store/options.rs`; one step of the
-//! state machine in `cluster/src/metadata/limits.rs`, since it is part of its meaning; the object
-//! store in `storage/src/limits.rs`. How long a name, a tag or a digest may be is part of its
-//! grammar, in `proto`.
+//! databases is in `cluster/src/limits.rs`; one step of the state machine in
+//! `cluster/src/metadata/limits.rs`, since it is part of its meaning; the object store in
+//! `storage/src/limits.rs`; names, tags, digests and manifests in `proto/src/limits.rs`.
 
 use std::time::Duration;
 
@@ -235,6 +234,19 @@ pub const CONFIG_PROBLEMS_SHOWN_MAX: usize = 100;
 
 /// Characters of a wrong value that a problem of a configuration shows.
 pub const CONFIG_VALUE_SHOWN_MAX: usize = 60;
+
+/// Longest name of a host in a configuration, in bytes: what the domain name system allows.
+pub const HOST_NAME_BYTES_MAX: usize = 253;
+
+/// Longest duration of a configuration, in nanoseconds: Go counts them in a signed word, which is a
+/// little over 292 years.
+pub const DURATION_NANOSECONDS_MAX: u128 = i64::MAX as u128;
+
+/// Digits of a fraction of a duration that count: an hour has thirteen digits of nanoseconds.
+pub const DURATION_DIGITS_MAX: usize = 13;
+
+/// Shortest age, and shortest interval, of the purging of uploads: less is a mistake.
+pub const UPLOAD_PURGING_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// Longest name that is compared with those that are known, in characters: the comparison costs
 /// the product of both lengths, and no key is that long.

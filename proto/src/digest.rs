@@ -9,8 +9,7 @@ use std::str::FromStr;
 use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// Longest digest text, in bytes: `sha512:` and 128 hexadecimal digits.
-pub const DIGEST_BYTES_MAX: usize = 7 + 128;
+use crate::limits::{DIGEST_BYTES_MAX, QUOTED_MAX};
 
 /// First byte of an encoded hash state: written by the 0.11 line of `sha2`.
 const HASH_STATE_VERSION: u8 = 1;
@@ -260,10 +259,9 @@ fn push_hex(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// At most 80 characters of what a user sent, so that errors and logs stay bounded.
+/// The beginning of what a user sent, so that errors and logs stay bounded.
 pub(crate) fn shorten(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 80;
-    match text.char_indices().nth(CHARACTERS_MAX) {
+    match text.char_indices().nth(QUOTED_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

@@ -7,6 +7,7 @@
 //! store.
 
 pub mod digest;
+pub mod limits;
 pub mod media_type;
 pub mod name;
 pub mod reference;

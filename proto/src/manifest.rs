@@ -10,16 +10,11 @@ use serde::Deserialize;
 
 use crate::descriptor::{Platform, null_as_default};
 use crate::digest::shorten;
+use crate::limits::{DESCRIPTORS_MAX, NESTING_MAX};
 use crate::media_type::{
     DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, MANIFESTS, OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST,
 };
 use crate::{Descriptor, Digest, MediaType};
-
-/// Deepest nesting of JSON that is read: real manifests have about five levels.
-pub const NESTING_MAX: usize = 100;
-
-/// Most descriptors in one manifest: one `apply` writes a row for each.
-pub const DESCRIPTORS_MAX: usize = 10_000;
 
 /// A parsed manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::shorten;
-
-/// Longest media type, in bytes: RFC 6838 allows 127 on each side of the slash.
-pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
+use crate::limits::MEDIA_TYPE_BYTES_MAX;
 
 /// OCI image manifest.
 pub const OCI_IMAGE_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

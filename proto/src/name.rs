@@ -6,9 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::shorten;
-
-/// Longest name, in bytes, as Distribution and the specification's clients have it.
-pub const NAME_BYTES_MAX: usize = 255;
+use crate::limits::NAME_BYTES_MAX;
 
 /// The name of a repository, such as `library/debian`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

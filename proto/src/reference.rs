@@ -7,9 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::{Digest, DigestError, shorten};
-
-/// Longest tag, in bytes (the specification's grammar).
-pub const TAG_BYTES_MAX: usize = 128;
+use crate::limits::TAG_BYTES_MAX;
 
 /// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

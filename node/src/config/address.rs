@@ -7,6 +7,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::vec;
 
+use crate::limits::HOST_NAME_BYTES_MAX;
+
 /// A host and a port. It can be bound or connected to as it is ([`ToSocketAddrs`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -63,9 +65,8 @@ fn is_ipv6(host: &str) -> bool {
 }
 
 fn is_name(host: &str) -> bool {
-    const NAME_BYTES_MAX: usize = 253;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    (1..=NAME_BYTES_MAX).contains(&host.len()) && host.bytes().all(allowed)
+    (1..=HOST_NAME_BYTES_MAX).contains(&host.len()) && host.bytes().all(allowed)
 }
 
 impl fmt::Display for Address {

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::limits::{DURATION_DIGITS_MAX, DURATION_NANOSECONDS_MAX};
+
 const NANOSECONDS_PER_SECOND: u128 = 1_000_000_000;
 
 /// The units of Go's durations with their nanoseconds. No earlier unit may be the beginning of
@@ -20,9 +22,6 @@ const UNITS: [(&str, u128); 8] = [
     ("h", 3600 * NANOSECONDS_PER_SECOND),
 ];
 
-/// Go counts a duration in nanoseconds in a signed word, which is a little over 292 years.
-const NANOSECONDS_MAX: u128 = i64::MAX as u128;
-
 /// Reads a duration in Go's syntax, or `None` where Go would refuse it or it is negative.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
@@ -37,7 +36,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
         let (nanoseconds, after) = term(rest)?;
         total = total
             .checked_add(nanoseconds)
-            .filter(|total| *total <= NANOSECONDS_MAX)?;
+            .filter(|total| *total <= DURATION_NANOSECONDS_MAX)?;
         rest = after;
     }
     from_nanoseconds(total)
@@ -81,11 +80,9 @@ fn digits(text: &str) -> (&str, &str) {
 
 /// The nanoseconds in a decimal fraction of a unit; what is below a nanosecond is dropped.
 fn part_of(unit: u128, fraction: &str) -> u128 {
-    // An hour has thirteen digits of nanoseconds, so that later digits cannot count.
-    const DIGITS_MAX: usize = 13;
     let mut scale: u128 = 1;
     let mut value: u128 = 0;
-    for digit in fraction.bytes().take(DIGITS_MAX) {
+    for digit in fraction.bytes().take(DURATION_DIGITS_MAX) {
         scale *= 10;
         value = value * 10 + u128::from(digit - b'0');
     }

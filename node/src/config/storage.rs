@@ -9,6 +9,7 @@ use super::reader::{Section, expected};
 use super::size::Reserve;
 use super::tree::{Entry, Origin};
 use super::unbuilt;
+use crate::limits::UPLOAD_PURGING_TIME_MIN;
 
 /// Where blobs lie, and what may be done to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,8 +163,6 @@ fn filesystem_root(section: &mut Section<'_>, defaults: Defaults) -> PathBuf {
 fn upload_purging(maintenance: &mut Section<'_>) -> UploadPurging {
     const AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
     const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
-    const AGE_MIN: Duration = Duration::from_secs(1);
-    const INTERVAL_MIN: Duration = Duration::from_secs(1);
     let written = maintenance
         .node("uploadpurging")
         .map(|node| node.origin.clone());
@@ -178,8 +177,8 @@ fn upload_purging(maintenance: &mut Section<'_>) -> UploadPurging {
     }
     UploadPurging {
         is_enabled,
-        age: section.duration("age", AGE_MIN, AGE),
-        interval: section.duration("interval", INTERVAL_MIN, INTERVAL),
+        age: section.duration("age", UPLOAD_PURGING_TIME_MIN, AGE),
+        interval: section.duration("interval", UPLOAD_PURGING_TIME_MIN, INTERVAL),
         is_dry_run: section.boolean("dryrun", false),
     }
 }
