@@ -98,7 +98,7 @@ fn ten_thousand_referrers_come_in_pages_and_a_snapshot_is_taken() {
 fn large_referrers_come_two_at_a_time_and_few_are_in_memory() {
     const REFERRERS: usize = 80;
     const BYTES: usize = 3_500_000;
-    const RESIDENT_KB_MAX: u64 = 400_000;
+    const RESIDENT_KIB_MAX: u64 = 400_000;
     let registry = Registry::start(Setup::default());
     let repository = registry.repository("large/referrers");
     let subject = fixture::index(&[]);
@@ -111,8 +111,8 @@ fn large_referrers_come_two_at_a_time_and_few_are_in_memory() {
     let body = page.json();
     assert_eq!(body["manifests"].as_array().map(Vec::len), Some(2));
     assert!(page.next_page().is_some());
-    let peak = registry.peak_resident_kb();
-    assert!(peak <= RESIDENT_KB_MAX, "{peak} kB were resident");
+    let peak = registry.peak_resident_kib();
+    assert!(peak <= RESIDENT_KIB_MAX, "{peak} KiB were resident");
 }
 
 /// `TAGS_PER_READ`.

@@ -139,15 +139,15 @@ fn with_disk(blobs: &str, metadata: &str) -> Setup {
 /// `PROPOSAL_TIMEOUT`.
 #[test]
 fn a_write_that_the_log_does_not_take_is_given_up() {
-    let mut disk = Mount::ext4(256 << 20);
+    let disk = Mount::ext4(256 << 20);
     let metadata = disk.path().join("metadata").display().to_string();
     let registry = Registry::start(with_disk("{folder}/data", &metadata));
     let repository = registry.repository("times/write");
     repository.push_image("before", 1);
-    disk.freeze();
+    let frozen = disk.freeze();
     let began = Instant::now();
     let answer = repository.request("POST", "blobs/uploads/").send();
-    disk.thaw();
+    frozen.thaw();
     answer.refused_somehow(503);
     check_between(began, 9, 15);
     repository.push_image("after", 2);
@@ -156,11 +156,11 @@ fn a_write_that_the_log_does_not_take_is_given_up() {
 /// `RELEASE_TIME`.
 #[test]
 fn an_upload_that_cannot_be_let_go_does_not_hold_up_the_end() {
-    let mut disk = Mount::ext4(256 << 20);
+    let disk = Mount::ext4(256 << 20);
     let blobs = disk.path().join("data").display().to_string();
     let mut registry = Registry::start(with_disk(&blobs, "{folder}/metadata"));
     let path = registry.repository("times/release").start_upload().path();
-    disk.freeze();
+    let frozen = disk.freeze();
     let mut raw = Raw::connect(&registry.address());
     let length = 8 << 20;
     raw.send(format!(
@@ -171,7 +171,7 @@ fn an_upload_that_cannot_be_let_go_does_not_hold_up_the_end() {
     registry.signal(rustix::process::Signal::TERM);
     registry.says(&["some uploads were not released in time"]);
     check_between(began, 10, 25);
-    disk.thaw();
+    frozen.thaw();
     registry.wait();
     registry.kill();
     registry.run();
