@@ -59,7 +59,7 @@ verify: ## check format, lints, documentation, layout and dependencies; changes 
 	@deploy/setup verify
 	cargo fmt --all --check
 	cargo fmt --all --check --manifest-path tests/volatile/Cargo.toml
-	cargo clippy $(selection) --all-targets -- -D warnings
+	cargo clippy $(selection) --all-targets --test crash --test pressure -- -D warnings
 	cargo clippy $(volatile) --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc $(selection) --no-deps --document-private-items
 	cargo test $(selection) --test tidy
@@ -71,7 +71,7 @@ fix: ## format the code, and repair what clippy can repair
 	@deploy/setup verify
 	cargo fmt --all
 	cargo fmt --all --manifest-path tests/volatile/Cargo.toml
-	cargo clippy $(selection) --all-targets --fix --allow-dirty --allow-staged
+	cargo clippy $(selection) --all-targets --test crash --test pressure --fix --allow-dirty --allow-staged
 
 conformance: ## run the official conformance tool of the specification against the registry
 	@deploy/setup conformance
