@@ -1,9 +1,10 @@
 //! Many repositories, many writes to one, and one that nobody writes to.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use actix_rt::{Arbiter, System};
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use roadstead_cluster::Options;
 use roadstead_storage::Memory;
 use tokio::runtime::{Builder, Runtime};
@@ -87,7 +88,12 @@ fn more_writes_than_may_wait_are_told_so() {
             };
             repositories.delete_tag(name, delete)
         });
-        let answers = join_all(writes).await;
+        // None is answered before all have asked.
+        let (release, held) = mpsc::channel::<()>();
+        arbiter.spawn_fn(move || {
+            let _ended = held.recv();
+        });
+        let answers = join(join_all(writes), async { drop(release) }).await.0;
         let refused = answers
             .iter()
             .filter(|answer| matches!(answer, Err(RegistryError::TooMany(_))));
