@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use roadstead_cluster::{Metadata, OpenError, Options, read};
+use roadstead_cluster::{Error, Metadata, OpenError, Options, read};
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::response::Outcome;
 use roadstead_proto::rpc::metadata::{
@@ -121,11 +121,17 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 async fn the_log_is_purged_behind_a_snapshot_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let first = start(folder.path()).await;
-    for number in 0..600 {
+    for number in 0..200 {
+        propose(&first, put_manifest(&format!("t{number:03}"))).await;
+    }
+    until("a snapshot is taken", || first.status().snapshot_index > 50).await;
+    // It is purged by 256 entries at once.
+    assert_eq!(first.status().purged_index, 0);
+    for number in 200..600 {
         propose(&first, put_manifest(&format!("t{number:03}"))).await;
     }
     until("the log is purged behind a snapshot", || {
-        first.status().purged_index > 50
+        first.status().purged_index >= 256
     })
     .await;
     let before = first.status();
@@ -273,6 +279,40 @@ async fn damage_is_named_and_left_alone() {
         assert!(error.to_string().contains("restore"), "{damaged}: {error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "garbage");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_too_large_is_refused() {
+    const BYTES_MAX: usize = 12 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let metadata = start(folder.path()).await;
+    for (body_bytes, is_taken) in [(BYTES_MAX - 1_000, true), (BYTES_MAX, false)] {
+        let put = PutManifest {
+            body: vec![b' '; body_bytes].into(),
+            ..PutManifest::default()
+        };
+        match metadata.propose(Action::PutManifest(put)).await {
+            Ok(_) => assert!(is_taken, "{body_bytes} bytes"),
+            Err(Error::TooLarge { bytes, bytes_max }) => {
+                assert!(!is_taken && bytes > bytes_max, "{bytes} bytes");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    metadata.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_the_metadata_open_holds_up_the_end_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let metadata = start(folder.path()).await;
+    let kept = metadata.clone();
+    let began = Instant::now();
+    let closed = metadata.close().await;
+    assert!(matches!(closed, Err(Error::TimedOut(_))), "{closed:?}");
+    let expected = Duration::from_secs(10)..Duration::from_secs(20);
+    assert!(expected.contains(&began.elapsed()));
+    drop(kept);
 }
 
 #[tokio::test(flavor = "multi_thread")]

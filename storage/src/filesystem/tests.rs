@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::contract::{self, Differences};
+use crate::limits::BATCH_CHUNKS;
 
 async fn store() -> (TempDir, Filesystem) {
     let folder = tempfile::tempdir().unwrap();
@@ -244,6 +245,14 @@ async fn writer_goes_on_after_a_dropped_call() {
 
 #[test]
 fn dropped_writes_do_not_gather_without_bound() {
+    // One batch under way, one gathered: of a chunk each, or of as many chunks as a batch may have.
+    check_gathered(1024 * 1024, 2 * 1024 * 1024);
+    check_gathered(1, 2 * BATCH_CHUNKS as u64);
+}
+
+/// Writes such chunks to a writer whose disk stands still, and looks how many bytes it takes.
+#[track_caller]
+fn check_gathered(chunk_bytes: usize, taken: u64) {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder
         .worker_threads(1)
@@ -256,19 +265,14 @@ fn dropped_writes_do_not_gather_without_bound() {
         // The only thread of the pool is busy, so nothing that the writer starts can end.
         let (release, held) = std::sync::mpsc::channel::<()>();
         let busy = tokio::task::spawn_blocking(move || held.recv());
-        for _ in 0..10 {
-            let _ = writer
-                .write(Bytes::from(vec![7; 1024 * 1024]))
-                .now_or_never();
+        let chunk = Bytes::from(vec![7; chunk_bytes]);
+        for _ in 0..3 * BATCH_CHUNKS {
+            let _ = writer.write(chunk.clone()).now_or_never();
         }
-        assert_eq!(
-            writer.offset(),
-            2 * 1024 * 1024,
-            "one batch under way, one gathered"
-        );
+        assert_eq!(writer.offset(), taken);
         drop(release);
         busy.await.unwrap().unwrap_err();
-        assert_eq!(writer.finish().await.unwrap(), 2 * 1024 * 1024);
+        assert_eq!(writer.finish().await.unwrap(), taken);
     });
 }
 

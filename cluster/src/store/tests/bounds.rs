@@ -1,11 +1,11 @@
 //! The bounds of log, state and machine under load.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fs::{DirEntry, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use openraft::storage::{IOFlushed, RaftLogStorage};
@@ -23,8 +23,8 @@ use super::super::state::StateStore;
 use crate::consensus::{Entry, Proposal, decode_log_id};
 use crate::limits::{
     ARENA_BYTES, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, ENTRIES_READ_BYTES_MAX, FLUSHES_WAITING_MAX,
-    INFO_LOGS_KEPT, LOG_CACHE_BYTES, LOG_UNWRITTEN_BYTES, STATE_CACHE_BYTES, STATE_UNWRITTEN_BYTES,
-    WRITE_AHEAD_BYTES,
+    INFO_LOG_BYTES_MAX, INFO_LOGS_KEPT, LOG_CACHE_BYTES, LOG_UNWRITTEN_BYTES, STATE_CACHE_BYTES,
+    STATE_UNWRITTEN_BYTES, TABLE_UNWRITTEN_BYTES, WRITE_AHEAD_BYTES,
 };
 use crate::metadata::Table;
 use crate::metadata::transaction::Changes;
@@ -125,50 +125,60 @@ fn tables_with_few_rows_take_little() {
     assert!(expected.contains(&taken), "{taken} bytes are taken");
 }
 
+/// Puts pipes in the place of the next files of tables, and gives their reading ends: a table that
+/// is written out waits when a pipe is full, and fails when nobody reads it any more.
+fn hold_up_tables(folder: &Path) -> Vec<(PathBuf, File)> {
+    let number = |file: io::Result<DirEntry>| {
+        let name = file.unwrap().file_name();
+        let digits = name
+            .to_string_lossy()
+            .replace(|c: char| !c.is_ascii_digit(), "");
+        digits.parse().unwrap_or(0)
+    };
+    let last: u64 = std::fs::read_dir(folder)
+        .unwrap()
+        .map(number)
+        .max()
+        .unwrap();
+    let pipe = |number| {
+        let path = folder.join(format!("{number:06}.sst"));
+        fs::mknodat(fs::CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let end = fs::open(&path, flags, Mode::empty()).unwrap();
+        (path, File::from(end))
+    };
+    (last + 1..last + 100).map(pipe).collect()
+}
+
 #[test]
 fn who_waits_for_the_state_to_be_written_out_hears_that_it_failed() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateStore::open(folder.path()).unwrap();
-    let applied = state.applied().unwrap();
-    // In the place of the next files of tables: who opens a pipe to write waits for a reader.
-    let pipes: Vec<_> = (1..300)
-        .map(|number| folder.path().join(format!("1/{number:06}.sst")))
-        .collect();
-    for pipe in &pipes {
-        fs::mknodat(fs::CWD, pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
-    }
-    let written = Arc::new(AtomicUsize::new(0));
-    let (failure, ended) = mpsc::channel();
-    let count = Arc::clone(&written);
-    let writer = thread::spawn(move || {
-        let failed = writes().find_map(|changes| {
-            let failed = state.write(changes, &applied).err();
-            count.fetch_add(1, Ordering::SeqCst);
-            failed
-        });
-        drop(state);
-        failure.send(failed).unwrap();
+    let mut pipes = hold_up_tables(&folder.path().join("1"));
+    let (result, ended) = mpsc::channel();
+    let writer = state.clone();
+    thread::spawn(move || {
+        let applied = writer.applied().unwrap();
+        let failed = writes().find_map(|changes| writer.write(changes, &applied).err());
+        result.send(failed).unwrap();
     });
-    let mut before = 0;
-    loop {
-        assert!(ended.recv_timeout(Duration::from_secs(1)).is_err());
-        let now = written.load(Ordering::SeqCst);
-        if now > 0 && now == before {
-            break;
-        }
-        before = now;
+    // A table is being written out, and there is no room for another write.
+    let (began, mut is_writing) = (Instant::now(), false);
+    while !is_writing || state.unwritten_bytes() < STATE_UNWRITTEN_BYTES {
+        assert!(ended.recv_timeout(Duration::from_millis(10)).is_err());
+        assert!(began.elapsed() < Duration::from_secs(60), "{is_writing}");
+        let mut byte = [0];
+        is_writing |= pipes
+            .iter_mut()
+            .any(|(_, end)| end.read(&mut byte).is_ok_and(|n| n > 0));
     }
-
-    // Somebody reads, and goes before there is anything.
-    for pipe in &pipes {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        drop(fs::open(pipe, flags, Mode::empty()).unwrap());
-        std::fs::remove_file(pipe).unwrap();
+    for (path, _) in &pipes {
+        std::fs::remove_file(path).unwrap();
     }
+    drop(pipes);
     let failed = ended.recv_timeout(Duration::from_secs(60));
     let failed = failed.expect("the writer still waits").expect("it failed");
     assert!(failed.to_string().contains("roken pipe"), "{failed}");
-    writer.join().unwrap();
 }
 
 /// Bytes of the files in `folder` whose names end so.
@@ -208,11 +218,24 @@ fn notes_of_rocksdb_are_bounded() {
     for _ in 0..3 * INFO_LOGS_KEPT {
         drop(LogStore::open(folder.path()).unwrap());
     }
+    let log = LogStore::open(folder.path()).unwrap();
+    let meta = log.database().cf_handle("meta").unwrap();
+    // Each is noted with a kilobyte or two.
+    for number in 0..1_000_u64 {
+        log.database()
+            .put_cf(meta, b"key", number.to_be_bytes())
+            .unwrap();
+        log.database().flush_cf(meta).unwrap();
+    }
     let files = std::fs::read_dir(folder.path())
         .unwrap()
         .map(Result::unwrap);
     let notes = files.filter(|file| file.file_name().to_string_lossy().starts_with("LOG"));
-    assert_eq!(notes.count(), INFO_LOGS_KEPT);
+    let bytes: Vec<_> = notes.map(|file| file.metadata().unwrap().len()).collect();
+    assert_eq!(bytes.len(), INFO_LOGS_KEPT);
+    let largest = bytes.iter().max().copied().unwrap_or_default();
+    let expected = INFO_LOG_BYTES_MAX as u64..=INFO_LOG_BYTES_MAX as u64 + (64 << 10);
+    assert!(expected.contains(&largest), "{bytes:?}");
 }
 
 #[test]
@@ -222,15 +245,19 @@ fn memory_of_the_log_is_bounded() {
     let database = log.database();
     let tables = ["entries", "meta", options::UNUSED];
     let entries = database.cf_handle("entries").unwrap();
-    let mut most = 0;
+    let (mut most, mut filling) = (0, 0);
     for number in 0..ROWS {
         database
             .put_cf(entries, number.to_be_bytes(), row(number))
             .unwrap();
         if number % ROWS_PER_WRITE == 0 {
             most = most.max(buffers(database, &tables));
+            let active = each(database, &tables, "rocksdb.cur-size-active-mem-table");
+            filling = filling.max(active[0]);
         }
     }
+    let expected = TABLE_UNWRITTEN_BYTES / 2..=TABLE_UNWRITTEN_BYTES + (1 << 20);
+    assert!(expected.contains(&filling), "{filling} bytes of a table");
     let expected = LOG_UNWRITTEN_BYTES / 4..=2 * LOG_UNWRITTEN_BYTES;
     assert!(expected.contains(&most), "{most} bytes were not written");
     for number in 0..ROWS {
