@@ -37,17 +37,19 @@ pub(crate) const CLOSE_TIME: Duration = Duration::from_secs(10);
 /// How often that is looked at.
 pub(crate) const CLOSE_LOOK: Duration = Duration::from_millis(2);
 
-/// How long a proposal that found no leader waits before it tries again.
+/// How long a proposal that found no leader waits before it tries again. No test reaches it: a node
+/// alone always leads.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(20);
 
-/// How often a leader says that it is there, in milliseconds.
+/// How often a leader says that it is there, in milliseconds. No test reaches it: a node alone has
+/// nobody to tell.
 pub(crate) const HEARTBEAT_MS: u64 = 200;
 
 /// How long a follower hears nothing before it wants to lead, in milliseconds: at least three
-/// heartbeats. A node alone campaigns at once.
+/// heartbeats. A node alone campaigns at once. No test reaches it: the same.
 pub(crate) const ELECTION_MS_MIN: u64 = 700;
 
-/// The same at most: chance spreads the followers between the two.
+/// The same at most: chance spreads the followers between the two. No test reaches it: the same.
 pub(crate) const ELECTION_MS_MAX: u64 = 1_100;
 
 /// Block cache of the state, shared by all its tables, in bytes: the tables of a hundred thousand
@@ -79,7 +81,8 @@ pub(crate) const ARENA_BYTES: usize = 64 << 10;
 /// again, which takes a second.
 pub(crate) const WRITE_AHEAD_BYTES: u64 = 128 << 20;
 
-/// Files that one database holds open: the two and a few make `FILES_RESERVED` of the node.
+/// Files that one database holds open: the two and a few make `FILES_RESERVED` of the node. No test
+/// reaches it: tables are merged before there are so many.
 pub(crate) const OPEN_FILES_MAX: i32 = 256;
 
 /// RocksDB's own notes on what it does, in bytes of one file.

@@ -44,7 +44,7 @@ pub use size::Reserve;
 pub use storage::{Driver, Storage, UploadPurging};
 pub use validation::{Platform, Platforms, Urls, Validation};
 
-use crate::limits::CONFIG_BYTES_MAX;
+use crate::limits::{CONFIG_BYTES_MAX, PAGE_SETTING_MAX};
 use error::Report;
 use reader::{Section, expected};
 use tree::{Kind, Node, Origin, Scalar, Value};
@@ -160,7 +160,7 @@ impl Config {
         let page_wanted = expected("an integer from 1 to 1000000", "1000");
         let mut page = |section, key| {
             root.section(section)
-                .integer(key, 1..=1_000_000, 1000, page_wanted)
+                .integer(key, 1..=PAGE_SETTING_MAX, 1000, page_wanted)
         };
         let catalog = Catalog {
             entries_per_page_max: page("catalog", "maxentries"),

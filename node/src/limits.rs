@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Largest manifest, in bytes: Distribution's limit, which clients know. More answers 413.
 pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Tags that one `PUT` of a manifest may set (end-7b demands at least 10). More answers 414. Each is
-/// a header of the answer, and hyper, which many clients are made with, reads no more than 100
+/// Tags that one `PUT` of a manifest may set (end-7b demands at least 10). More answers 414. Each
+/// is a header of the answer, and hyper, which many clients are made with, reads no more than 100
 /// headers: this leaves a third of them to the rest of the answer and to `http.headers`.
 pub const TAGS_PER_PUT_MAX: usize = 64;
 
@@ -69,8 +69,14 @@ pub const REQUEST_HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long an idle connection stays open: longer than the idle time of common load balancers.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long a closing connection may linger.
+/// How long a closing connection may linger. No test reaches it: what is last sent fits into what
+/// the system keeps for a client.
 pub const DISCONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// How long a stopping node waits for requests of operators, in seconds: it has waited for those of
+/// clients before, and metrics and health take no time. No test reaches it: none of these requests
+/// is held up.
+pub const DEBUG_DRAIN_SECONDS: u64 = 1;
 
 /// Connections that are open at once on a node; further ones wait in the kernel.
 pub const CONNECTIONS_MAX: usize = 16_384;
@@ -131,7 +137,8 @@ pub const REGISTRY_MAILBOX: usize = 4_096;
 pub const REPOSITORY_MAILBOX: usize = 256;
 
 /// Times that a repository's actor which ends while it is asked is started anew: once is an
-/// accident, and nobody waits for ever.
+/// accident, and nobody waits for ever. No test reaches it: an actor would have to end again and
+/// again while it is asked.
 pub const REPOSITORY_TRIES: usize = 3;
 
 /// Repositories with an actor on a node at once.
@@ -140,13 +147,16 @@ pub const REPOSITORIES_ACTIVE_MAX: usize = 10_000;
 /// How long a repository may be idle before its actor ends.
 pub const REPOSITORY_IDLE: Duration = Duration::from_secs(60);
 
-/// Locks that keep two requests from claiming the same upload at once.
+/// Locks that keep two requests from claiming the same upload at once. No test reaches it: more of
+/// them only let more clients claim at once.
 pub const CLAIM_LOCKS: usize = 64;
 
-/// Times that a claim is tried when another owner was faster.
+/// Times that a claim is tried when another owner was faster. No test reaches it: it takes other
+/// owners, and a node alone has none.
 pub const CLAIM_TRIES: usize = 5;
 
-/// Deletions that were interrupted and are taken up at once.
+/// Deletions that were interrupted and are taken up at once. No test reaches it: so many deletions
+/// would have to be interrupted at once; the rest comes next.
 pub const DELETIONS_RESUMED: usize = 100;
 
 /// How often interrupted deletions are looked for.
@@ -164,10 +174,12 @@ pub const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Log entries after which a snapshot is taken. A restart replays at most about as many.
 pub const SNAPSHOT_AFTER_ENTRIES: u64 = 10_000;
 
-/// Log entries that stay after a snapshot.
+/// Log entries that stay after a snapshot. No test reaches it: it is no bound from outside; the
+/// purge is tested with fewer.
 pub const LOG_ENTRIES_KEPT: u64 = 1_000;
 
-/// How long what a client has seen can be used at least, in a new cluster.
+/// How long what a client has seen can be used at least, in a new cluster. No test reaches it: it
+/// is a day; what it does is tested with another.
 pub const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often the free space of the disks is looked at. A fast disk takes less than the usual
@@ -195,7 +207,8 @@ pub const QUOTED_METHOD_MAX: usize = 20;
 pub const LOG_PENDING_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long lines of a log gather after some were written. Under load the thread that writes so
-/// wakes fifty times a second and not for every line.
+/// wakes fifty times a second and not for every line. No test reaches it: it saves work and is no
+/// bound from outside.
 pub const LOG_GATHER_TIME: Duration = Duration::from_millis(20);
 
 /// Bytes of lines that end the gathering: half of what may wait, so that none is dropped meanwhile.
@@ -204,7 +217,8 @@ pub const LOG_GATHERED_BYTES: usize = LOG_PENDING_BYTES_MAX / 2;
 /// How long the writer of a log waits for a stream that is set to non-blocking and is full.
 pub const LOG_STREAM_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long the end of the process waits for a stream to take the last lines.
+/// How long the end of the process waits for a stream to take the last lines. No test reaches it:
+/// the wait is tested with a shorter one.
 pub const LOG_LAST_LINES_TIME: Duration = Duration::from_secs(2);
 
 /// Longest text that is logged as one value, in bytes. What a client sent may be in it.
@@ -215,6 +229,9 @@ pub const ACCESS_LOG_FIELD_BYTES_MAX: usize = 2_048;
 
 /// How long a check of health may take that has no limit in the configuration.
 pub const HEALTH_CHECK_TIME: Duration = Duration::from_secs(10);
+
+/// Most entries that a configuration may allow in one page, as a typing error could write more.
+pub const PAGE_SETTING_MAX: u32 = 1_000_000;
 
 /// Most failures in a row that a check of health may be told to bear.
 pub const HEALTH_THRESHOLD_MAX: u32 = 1_000_000;
@@ -263,6 +280,12 @@ mod tests {
             let used = FILES_RESERVED + (2 * capacity.connections + capacity.uploads) as u64;
             assert!(used <= files, "{used} of {files}");
         }
-        assert_eq!(Capacity::of(None).uploads, UPLOADS_OPEN_MAX);
+        let most = Capacity {
+            connections: CONNECTIONS_MAX,
+            uploads: UPLOADS_OPEN_MAX,
+        };
+        for files in [None, Some(1 << 20)] {
+            assert_eq!(Capacity::of(files), most);
+        }
     }
 }

@@ -28,7 +28,8 @@ pub(crate) const BATCH_CHUNKS: usize = 512;
 pub(crate) const SMALL_CHUNK_BYTES: usize = 4096;
 
 /// Bytes that are copied at a time when an upload is taken over, so that an abandoned copy of a
-/// large one ends soon.
+/// large one ends soon. No test reaches it: what is copied is the same without it, and only ends
+/// later when it is abandoned.
 pub(crate) const COPY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Folders that are remembered as durable. Past it they are forgotten and fsynced once more.

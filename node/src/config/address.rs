@@ -127,7 +127,10 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_address() {
+        let longest = "h".repeat(HOST_NAME_BYTES_MAX);
+        assert!(Address::parse(&format!("{longest}:80")).is_some());
         for text in [
+            &format!("h{longest}:80"),
             "",
             ":",
             "5000",

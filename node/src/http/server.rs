@@ -22,7 +22,8 @@ use super::{debug, request};
 use crate::config::{Address, Http};
 use crate::health::Health;
 use crate::limits::{
-    Capacity, DISCONNECT_TIME, KEEP_ALIVE, MANIFEST_BYTES_AT_WORK, REQUEST_HEAD_TIME,
+    Capacity, DEBUG_DRAIN_SECONDS, DISCONNECT_TIME, KEEP_ALIVE, MANIFEST_BYTES_AT_WORK,
+    REQUEST_HEAD_TIME,
 };
 use crate::service::Registry;
 use crate::telemetry::AccessLog;
@@ -199,7 +200,7 @@ impl Server {
         })
         .workers(1)
         .client_request_timeout(REQUEST_HEAD_TIME)
-        .shutdown_timeout(1)
+        .shutdown_timeout(DEBUG_DRAIN_SECONDS)
         .disable_signals()
         .listen(bound.listener)?;
         Ok(Self::run(server.run()))

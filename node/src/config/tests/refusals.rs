@@ -19,6 +19,36 @@ fn values_of_the_wrong_type_or_range_are_refused() {
 }
 
 #[test]
+fn numbers_and_times_are_bounded() {
+    for (setting, beyond, last) in [
+        ("catalog: {maxentries: ", "1000001", "1000000"),
+        ("tags: {maxtags: ", "1000001", "1000000"),
+        (
+            "health: {storagedriver: {enabled: true, threshold: ",
+            "1000001",
+            "1000000",
+        ),
+        ("http: {draintimeout: ", "2562048h", "2562047h"),
+    ] {
+        let braces = "}".repeat(setting.matches('{').count());
+        let of = |value| show_file(&format!("{SMALLEST}{setting}{value}{braces}\n"));
+        assert!(
+            of(beyond).contains(&format!("{beyond}; expected")),
+            "{}",
+            of(beyond)
+        );
+        assert!(!of(last).contains("expected"), "{}", of(last));
+    }
+    let purging = |age| {
+        let text = format!("{{uploadpurging: {{age: {age}, interval: {age}}}}}");
+        show_file(&format!("{SMALLEST}  maintenance: {text}\n"))
+    };
+    let refused = purging("999ms");
+    assert_eq!(refused.matches("999ms; expected").count(), 2, "{refused}");
+    assert!(!purging("1s").contains("expected"), "{}", purging("1s"));
+}
+
+#[test]
 fn two_drivers_are_refused_and_both_named() {
     let both = "version: 0.1\nstorage:\n  inmemory:\n  filesystem:\n    rootdirectory: /x\n";
     let outcomes = [
