@@ -32,11 +32,7 @@ fn numbers_and_times_are_bounded() {
     ] {
         let braces = "}".repeat(setting.matches('{').count());
         let of = |value| show_file(&format!("{SMALLEST}{setting}{value}{braces}\n"));
-        assert!(
-            of(beyond).contains(&format!("{beyond}; expected")),
-            "{}",
-            of(beyond)
-        );
+        assert!(of(beyond).contains("; expected"), "{}", of(beyond));
         assert!(!of(last).contains("expected"), "{}", of(last));
     }
     let purging = |age| {
@@ -44,7 +40,7 @@ fn numbers_and_times_are_bounded() {
         show_file(&format!("{SMALLEST}  maintenance: {text}\n"))
     };
     let refused = purging("999ms");
-    assert_eq!(refused.matches("999ms; expected").count(), 2, "{refused}");
+    assert_eq!(refused.matches("; expected").count(), 2, "{refused}");
     assert!(!purging("1s").contains("expected"), "{}", purging("1s"));
 }
 
