@@ -406,14 +406,17 @@ fn needs_origin(action: &Action) -> bool {
         | Action::MarkDamaged(_)
         | Action::ContinueDeletion(_)
         | Action::Condemn(_)
-        | Action::Forget(_) => false,
+        | Action::Forget(_)
+        | Action::ExpireUploads(_)
+        | Action::ExpireManifests(_) => false,
         Action::ChangeSettings(_)
         | Action::RaiseFeatureLevel(_)
         | Action::MountBlob(_)
         | Action::DeleteBlob(_)
         | Action::PutManifest(_)
         | Action::DeleteManifest(_)
-        | Action::DeleteTag(_) => true,
+        | Action::DeleteTag(_)
+        | Action::DeleteRepository(_) => true,
     }
 }
 

@@ -24,4 +24,4 @@ mod store;
 pub use error::{Error, OpenError};
 pub use handle::{Metadata, Options, Status};
 pub use identity::Identity;
-pub use metadata::read;
+pub use metadata::{garbage, read};

@@ -6,7 +6,7 @@ use roadstead_proto::rpc::state::Clock;
 
 use super::transaction::Transaction;
 use super::view::{Fault, View, ViewExt};
-use super::{blob, collection, keys, manifest, membership, request, upload};
+use super::{blob, collection, deletion, keys, manifest, membership, repository, request, upload};
 
 /// When a command happens: the same on every replica.
 #[derive(Debug, Clone, Copy)]
@@ -66,12 +66,17 @@ fn dispatch<V: View + ?Sized>(
         Action::MarkDamaged(mark) => blob::mark_damaged(transaction, mark),
 
         Action::PutManifest(put) => manifest::put(transaction, moment, put),
-        Action::DeleteManifest(delete) => manifest::delete(transaction, moment, delete),
-        Action::ContinueDeletion(step) => manifest::continue_deletion(transaction, moment, step),
+        Action::DeleteManifest(delete) => deletion::delete_manifest(transaction, moment, delete),
+        Action::ContinueDeletion(step) => deletion::go_on(transaction, moment, step),
         Action::DeleteTag(delete) => manifest::delete_tag(transaction, moment, delete),
+        Action::DeleteRepository(delete) => repository::delete(transaction, moment, delete),
 
         Action::Condemn(condemn) => collection::condemn(transaction, moment, condemn),
         Action::Forget(forget) => collection::forget(transaction, forget),
+        Action::ExpireUploads(expire) => collection::expire_uploads(transaction, moment, expire),
+        Action::ExpireManifests(expire) => {
+            collection::expire_manifests(transaction, moment, expire)
+        }
     }
 }
 

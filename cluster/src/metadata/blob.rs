@@ -4,7 +4,7 @@ use roadstead_proto::rpc::metadata::refusal::Reason;
 use roadstead_proto::rpc::metadata::{DeleteBlob, MarkDamaged, MountBlob, RenewHold, Response};
 
 use super::apply::Moment;
-use super::hold::{link, renew, unlink};
+use super::hold::{is_deleting, link, renew, unlink};
 use super::limits::REFERENCES_NAMED_MAX;
 use super::refusal::{done, refuse, refuse_naming};
 use super::transaction::Transaction;
@@ -43,7 +43,9 @@ pub(super) fn delete<V: View + ?Sized>(
     delete: &DeleteBlob,
 ) -> Result<Response, Fault> {
     let (repository, digest) = (&delete.repository, &delete.digest);
-    let Some(row) = transaction.row(&keys::link(repository, digest))? else {
+    let row = transaction.row(&keys::link(repository, digest))?;
+    let is_deleting = is_deleting(transaction, repository)?;
+    let Some(row) = row.filter(|_| !is_deleting) else {
         return Ok(refuse_naming(Reason::BlobUnknown, vec![digest.clone()]));
     };
     let references = keys::references(repository, digest);
@@ -62,6 +64,9 @@ pub(super) fn renew_hold<V: View + ?Sized>(
     moment: Moment,
     hold: &RenewHold,
 ) -> Result<Response, Fault> {
+    if is_deleting(transaction, &hold.repository)? {
+        return Ok(refuse_naming(Reason::BlobUnknown, hold.digests.clone()));
+    }
     let mut gone = Vec::new();
     for digest in &hold.digests {
         let is_link = renew(transaction, moment, &hold.repository, digest)?;

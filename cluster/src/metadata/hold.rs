@@ -37,6 +37,16 @@ pub(super) fn ensure_repository<V: View + ?Sized>(
         .unwrap_or_else(fresh))
 }
 
+/// Whether the repository is being deleted: it reads as absent and refuses writes.
+pub(super) fn is_deleting<V: View + ?Sized>(
+    transaction: &Transaction<'_, V>,
+    repository: &str,
+) -> Result<bool, Fault> {
+    Ok(transaction
+        .row(&keys::repository(repository))?
+        .is_some_and(|row| row.deleting))
+}
+
 /// Links a blob into a repository, or renews its hold if it is there.
 pub(super) fn link<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
@@ -132,20 +142,23 @@ pub(super) fn unlink<V: View + ?Sized>(
         )));
     };
     transaction.delete(&keys::blob(digest));
-    reclaim(transaction, moment, &blob.object_key, Vec::new());
+    reclaim(transaction, moment, &blob.object_key, Vec::new(), blob.size);
     Ok(true)
 }
 
-/// Nothing names the object any more: it waits for its deletion.
+/// Nothing names the object any more: it waits for its deletion. `size` is what the store is rid
+/// of then, in bytes, as far as the metadata know.
 pub(super) fn reclaim<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     moment: Moment,
     object_key: &str,
     checkpoint: Vec<u8>,
+    size: u64,
 ) {
     let reclaimed = Reclaimed {
         since_ms: moment.now_ms,
         checkpoint: checkpoint.into(),
+        size,
     };
     let object = Object {
         state: Some(object::State::Reclaimed(reclaimed)),

@@ -145,6 +145,8 @@ fn check_objects<V: View + ?Sized>(view: &V, broken: &mut Vec<String>) -> Result
 /// A manifest has its body, mirror and contents; what it points at has a reference, and only that.
 fn check_manifests<V: View + ?Sized>(view: &V, broken: &mut Vec<String>) -> Result<(), Fault> {
     let (mut references, mut referrers, mut held_in) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let unheld = view.keys(&keys::all_unheld(), &[], usize::MAX)?;
+    let mut unheld: BTreeSet<Vec<u8>> = unheld.into_iter().collect();
     for (key, row) in all::<_, state::Manifest>(view, keys::Table::Manifests)? {
         let parts = keys::parts(&key);
         let (repository, digest) = (parts[0].as_str(), parts[1].as_str());
@@ -183,6 +185,16 @@ fn check_manifests<V: View + ?Sized>(view: &V, broken: &mut Vec<String>) -> Resu
                 "the deletion of {digest} of {repository} is not listed"
             ));
         }
+        if let Some(since_ms) = row.unheld_since_ms {
+            let key = keys::unheld(since_ms, repository, digest);
+            let subject = view.row(&keys::manifest(repository, &row.subject))?;
+            if !unheld.remove(key.bytes()) && subject.is_none() {
+                broken.push(format!("nobody would find unheld {digest} of {repository}"));
+            }
+        }
+    }
+    if !unheld.is_empty() {
+        broken.push("there are rows of unheld manifests that are held or gone".to_owned());
     }
     let rows = |table| -> Result<BTreeSet<Vec<u8>>, Fault> {
         Ok(all::<_, state::Presence>(view, table)?
@@ -207,7 +219,13 @@ fn check_left_over<V: View + ?Sized>(view: &V, broken: &mut Vec<String>) -> Resu
     for table in [keys::Table::Contents, keys::Table::Deletions] {
         for (key, _) in view.scan(table, &[], &[], usize::MAX)? {
             let parts = keys::parts(&key);
-            if !view.has(&keys::manifest(&parts[0], &parts[1]))? {
+            let is_there = if parts[1].is_empty() {
+                let repository = view.row(&keys::repository(&parts[0]))?;
+                repository.is_some_and(|row| row.deleting)
+            } else {
+                view.has(&keys::manifest(&parts[0], &parts[1]))?
+            };
+            if !is_there {
                 let (name, [repository, digest]) = (table.name(), [&parts[0], &parts[1]]);
                 broken.push(format!("{name} of {digest} of {repository} were left over"));
             }

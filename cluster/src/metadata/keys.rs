@@ -37,11 +37,12 @@ pub enum Table {
     Members,
     Settings,
     Clock,
+    Unheld,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Repositories,
         Self::Tags,
         Self::TaggedBy,
@@ -66,6 +67,7 @@ impl Table {
         Self::Members,
         Self::Settings,
         Self::Clock,
+        Self::Unheld,
     ];
 
     /// The name of the column family.
@@ -95,6 +97,7 @@ impl Table {
             Self::Members => "members",
             Self::Settings => "settings",
             Self::Clock => "clock",
+            Self::Unheld => "unheld",
         }
     }
 }
@@ -251,19 +254,24 @@ pub fn contents(repository: &str, digest: &str) -> Key<state::Contents> {
     Key::new(Table::Contents, join(&[repository, digest]))
 }
 
-/// That a manifest is being deleted in steps.
-pub fn deletion(repository: &str, digest: &str) -> Key<state::Presence> {
+/// That a manifest is being deleted in steps; with an empty digest, the whole repository.
+pub fn deletion(repository: &str, digest: &str) -> Key<state::Deletion> {
     Key::new(Table::Deletions, join(&[repository, digest]))
 }
 
 /// Everything that is being deleted in steps.
-pub fn deletions() -> Prefix<state::Presence> {
+pub fn deletions() -> Prefix<state::Deletion> {
     Prefix::new(Table::Deletions, Vec::new())
 }
 
 /// A blob: where its bytes are.
 pub fn blob(digest: &str) -> Key<state::Blob> {
     Key::new(Table::Blobs, join(&[digest]))
+}
+
+/// All blobs, by digest.
+pub fn blobs() -> Prefix<state::Blob> {
+    Prefix::new(Table::Blobs, Vec::new())
 }
 
 /// A remembered commit.
@@ -340,6 +348,18 @@ pub fn candidate(eligible_at_ms: u64, repository: &str, digest: &str) -> Key<sta
 /// All candidates, the oldest first.
 pub fn candidates() -> Prefix<state::Presence> {
     Prefix::new(Table::Candidates, Vec::new())
+}
+
+/// A manifest that neither a tag nor an index holds, by the time since when. It is missing while
+/// the collector knows that a subject holds the manifest.
+pub fn unheld(since_ms: u64, repository: &str, digest: &str) -> Key<state::Presence> {
+    let bytes = number_then(since_ms, &join(&[repository, digest]));
+    Key::new(Table::Unheld, bytes)
+}
+
+/// All of these, those that are unheld for the longest time first.
+pub fn all_unheld() -> Prefix<state::Presence> {
+    Prefix::new(Table::Unheld, Vec::new())
 }
 
 /// A reclaimed object, by the time at which it was reclaimed.

@@ -6,6 +6,19 @@
 /// Tags that one step of a manifest's deletion removes.
 pub const TAGS_PER_DELETION_STEP: usize = 256;
 
+/// Referrers that one such step tells that their subject goes.
+pub const REFERRERS_PER_DELETION_STEP: usize = 256;
+
+/// Manifests that one step of a repository's deletion removes.
+pub const MANIFESTS_PER_DELETION_STEP: usize = 64;
+
+/// Blobs and children that such a step lets go of before it ends; the last manifest may go beyond,
+/// as one that is deleted by itself may.
+pub const CONTENTS_PER_DELETION_STEP: usize = 1_024;
+
+/// Links that such a step removes.
+pub const LINKS_PER_DELETION_STEP: usize = 256;
+
 /// Manifests that a refused blob deletion names, as the HTTP answer promises.
 pub const REFERENCES_NAMED_MAX: usize = 10;
 

@@ -1,19 +1,17 @@
 //! Commands about manifests and tags.
 //!
 //! A manifest is *held* while a tag points at it or an index of its repository contains it.
-//! `unheld_since_ms` says since when that is not so, for policies that expire such manifests.
+//! `unheld_since_ms` says since when that is not so, for policies that expire such manifests; a row
+//! in `unheld` under that time leads the collector to it.
 
 use roadstead_proto::rpc::metadata::refusal::Reason;
-use roadstead_proto::rpc::metadata::{
-    ContinueDeletion, DeleteManifest, DeleteTag, PutManifest, Response,
-};
+use roadstead_proto::rpc::metadata::{DeleteTag, PutManifest, Response};
 use roadstead_proto::rpc::state::{Contents, Manifest, ManifestBody, Presence, Tag};
 
 use super::apply::Moment;
-use super::hold::{ensure_repository, renew, retain};
+use super::hold::{ensure_repository, is_deleting, renew, retain};
 use super::keys;
-use super::limits::TAGS_PER_DELETION_STEP;
-use super::refusal::{deletion, done, refuse, refuse_naming};
+use super::refusal::{done, refuse, refuse_naming};
 use super::transaction::Transaction;
 use super::view::{Fault, View, ViewExt};
 
@@ -42,6 +40,7 @@ pub(super) fn put<V: View + ?Sized>(
     for tag in &put.tags {
         set_tag(transaction, moment, repository, tag, digest)?;
     }
+    settle(transaction, moment, repository, digest)?;
     renew_unheld(transaction, moment, repository, digest)?;
     Ok(done())
 }
@@ -84,7 +83,7 @@ fn store<V: View + ?Sized>(
         artifact_type: put.artifact_type.clone(),
         annotations: put.annotations.clone(),
         pushed_at_unix_ms: moment.unix_ms,
-        unheld_since_ms: Some(moment.now_ms),
+        unheld_since_ms: None,
         deleting: false,
     };
     transaction.put(&keys::manifest(repository, digest), &row);
@@ -117,8 +116,7 @@ fn store<V: View + ?Sized>(
         );
         settle(transaction, moment, repository, &content.digest)?;
     }
-    // An index may have come before it.
-    settle(transaction, moment, repository, digest)
+    Ok(())
 }
 
 /// Points a tag at a manifest of the repository.
@@ -153,7 +151,7 @@ fn set_tag<V: View + ?Sized>(
 }
 
 /// Removes a tag; the manifest stays, and begins to be unheld if that was its last one.
-fn remove_tag<V: View + ?Sized>(
+pub(super) fn remove_tag<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     moment: Moment,
     repository: &str,
@@ -183,22 +181,40 @@ fn is_held<V: View + ?Sized>(
 }
 
 /// Brings `unheld_since_ms` in line with whether the manifest is held.
-fn settle<V: View + ?Sized>(
+pub(super) fn settle<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     moment: Moment,
     repository: &str,
     digest: &str,
 ) -> Result<(), Fault> {
     let key = keys::manifest(repository, digest);
-    let Some(mut row) = transaction.row(&key)? else {
+    let Some(row) = transaction.row(&key)? else {
         return Ok(());
     };
     let is_held = is_held(transaction, repository, digest)?;
     if is_held == row.unheld_since_ms.is_some() {
-        row.unheld_since_ms = (!is_held).then_some(moment.now_ms);
-        transaction.put(&key, &row);
+        let since_ms = (!is_held).then_some(moment.now_ms);
+        set_unheld(transaction, repository, digest, row, since_ms);
     }
     Ok(())
+}
+
+/// Writes since when a manifest is unheld, and where the collector looks for it.
+fn set_unheld<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    repository: &str,
+    digest: &str,
+    mut row: Manifest,
+    since_ms: Option<u64>,
+) {
+    if let Some(former_ms) = row.unheld_since_ms {
+        transaction.delete(&keys::unheld(former_ms, repository, digest));
+    }
+    if let Some(since_ms) = since_ms {
+        transaction.put(&keys::unheld(since_ms, repository, digest), &Presence {});
+    }
+    row.unheld_since_ms = since_ms;
+    transaction.put(&keys::manifest(repository, digest), &row);
 }
 
 /// An unheld manifest was seen or pushed again: it counts as unheld from now. Returns whether
@@ -210,15 +226,11 @@ pub(super) fn renew_unheld<V: View + ?Sized>(
     digest: &str,
 ) -> Result<bool, Fault> {
     let key = keys::manifest(repository, digest);
-    let Some(mut row) = transaction.row(&key)?.filter(|row| !row.deleting) else {
+    let Some(row) = transaction.row(&key)?.filter(|row| !row.deleting) else {
         return Ok(false);
     };
-    if row
-        .unheld_since_ms
-        .is_some_and(|since| since != moment.now_ms)
-    {
-        row.unheld_since_ms = Some(moment.now_ms);
-        transaction.put(&key, &row);
+    if row.unheld_since_ms.is_some() {
+        set_unheld(transaction, repository, digest, row, Some(moment.now_ms));
     }
     Ok(true)
 }
@@ -230,6 +242,9 @@ pub(super) fn delete_tag<V: View + ?Sized>(
     delete: &DeleteTag,
 ) -> Result<Response, Fault> {
     let (repository, tag) = (&delete.repository, &delete.tag);
+    if is_deleting(transaction, repository)? {
+        return Ok(refuse(Reason::TagUnknown));
+    }
     let Some(row) = transaction.row(&keys::tag(repository, tag))? else {
         return Ok(refuse(Reason::TagUnknown));
     };
@@ -237,75 +252,21 @@ pub(super) fn delete_tag<V: View + ?Sized>(
     Ok(done())
 }
 
-/// end-9 by digest: the manifest and the tags of the repository that point at it.
-pub(super) fn delete<V: View + ?Sized>(
-    transaction: &mut Transaction<'_, V>,
-    moment: Moment,
-    delete: &DeleteManifest,
-) -> Result<Response, Fault> {
-    let key = keys::manifest(&delete.repository, &delete.digest);
-    let Some(mut row) = transaction.row(&key)?.filter(|row| !row.deleting) else {
-        return Ok(refuse(Reason::ManifestUnknown));
-    };
-    // From now on it reads as absent; if it has few tags, it is gone in this very step.
-    row.deleting = true;
-    transaction.put(&key, &row);
-    transaction.put(
-        &keys::deletion(&delete.repository, &delete.digest),
-        &Presence {},
-    );
-    deletion_step(transaction, moment, &delete.repository, &delete.digest)
-}
-
-/// Goes on with a deletion; one that has ended is finished.
-pub(super) fn continue_deletion<V: View + ?Sized>(
-    transaction: &mut Transaction<'_, V>,
-    moment: Moment,
-    step: &ContinueDeletion,
-) -> Result<Response, Fault> {
-    if transaction.has(&keys::deletion(&step.repository, &step.digest))? {
-        deletion_step(transaction, moment, &step.repository, &step.digest)
-    } else {
-        Ok(deletion(true))
-    }
-}
-
-/// Removes some tags, and with the last of them the manifest.
-fn deletion_step<V: View + ?Sized>(
+/// Removes the rows of a manifest without tags, and lets go of all that it points at. Returns how
+/// much that was.
+pub(super) fn remove<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     moment: Moment,
     repository: &str,
     digest: &str,
-) -> Result<Response, Fault> {
-    let prefix = keys::tags_of(repository, digest);
-    for key in transaction.keys(&prefix, &[], TAGS_PER_DELETION_STEP)? {
-        remove_tag(
-            transaction,
-            moment,
-            repository,
-            &keys::last_part(&key),
-            digest,
-        )?;
-    }
-    if transaction.any(&prefix)? {
-        return Ok(deletion(false));
-    }
-    remove(transaction, moment, repository, digest)?;
-    transaction.delete(&keys::deletion(repository, digest));
-    Ok(deletion(true))
-}
-
-/// Removes the rows of a manifest without tags, and lets go of all that it points at.
-fn remove<V: View + ?Sized>(
-    transaction: &mut Transaction<'_, V>,
-    moment: Moment,
-    repository: &str,
-    digest: &str,
-) -> Result<(), Fault> {
+) -> Result<usize, Fault> {
     let key = keys::manifest(repository, digest);
     let absent = || Fault::Corrupt(format!("manifest {digest} of {repository} has no row"));
     let row = transaction.row(&key)?.ok_or_else(absent)?;
     transaction.delete(&key);
+    if let Some(since_ms) = row.unheld_since_ms {
+        transaction.delete(&keys::unheld(since_ms, repository, digest));
+    }
     transaction.delete(&keys::manifest_in(digest, repository));
     if !transaction.any(&keys::holders_of_manifest(digest))? {
         transaction.delete(&keys::manifest_body(digest));
@@ -314,11 +275,12 @@ fn remove<V: View + ?Sized>(
         transaction.delete(&keys::referrer(repository, &row.subject, digest));
     }
     let contents = keys::contents(repository, digest);
-    for content in transaction.row(&contents)?.unwrap_or_default().digests {
-        transaction.delete(&keys::reference(repository, &content, digest));
+    let digests = transaction.row(&contents)?.unwrap_or_default().digests;
+    for content in &digests {
+        transaction.delete(&keys::reference(repository, content, digest));
         // A new hold begins when the last manifest goes.
-        renew(transaction, moment, repository, &content)?;
-        settle(transaction, moment, repository, &content)?;
+        renew(transaction, moment, repository, content)?;
+        settle(transaction, moment, repository, content)?;
     }
     transaction.delete(&contents);
     let mut counters = ensure_repository(transaction, moment, repository)?;
@@ -328,5 +290,5 @@ fn remove<V: View + ?Sized>(
         ))
     })?;
     transaction.put(&keys::repository(repository), &counters);
-    Ok(())
+    Ok(digests.len())
 }

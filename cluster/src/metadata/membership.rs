@@ -27,6 +27,7 @@ pub(super) fn found<V: View + ?Sized>(
                 marker_written: false,
                 feature_level: found.feature_level,
                 grace_ms: found.grace_ms,
+                ..Settings::default()
             };
             transaction.put(&keys::settings(), &settings);
             Ok(done())
@@ -89,6 +90,18 @@ pub(super) fn change_settings<V: View + ?Sized>(
     let mut settings = transaction.row(&keys::settings())?.unwrap_or_default();
     if let Some(grace_ms) = change.grace_ms {
         settings.grace_ms = grace_ms;
+    }
+    if let Some(reading_delay_ms) = change.reading_delay_ms {
+        settings.reading_delay_ms = Some(reading_delay_ms);
+    }
+    if let Some(upload_age_ms) = change.upload_age_ms {
+        settings.upload_age_ms = Some(upload_age_ms);
+    }
+    if let Some(untagged) = &change.untagged {
+        settings.untagged = Some(untagged.clone());
+    }
+    if let Some(collection_paused) = change.collection_paused {
+        settings.collection_paused = collection_paused;
     }
     transaction.put(&keys::settings(), &settings);
     Ok(done())

@@ -87,6 +87,11 @@ fn after(text: &str) -> Vec<u8> {
     [text.as_bytes(), &[0]].concat()
 }
 
+/// Whether a whole repository is being deleted. The table that is asked is almost always empty.
+fn is_deleting<V: View + ?Sized>(view: &V, repository: &str) -> Result<bool, Fault> {
+    view.has(&keys::deletion(repository, ""))
+}
+
 /// At most `limit` tags of a repository that come after `last` in ASCII order.
 ///
 /// # Errors
@@ -97,6 +102,9 @@ pub fn tags<V: View + ?Sized>(
     last: Option<&str>,
     limit: usize,
 ) -> Result<Page<String>, Fault> {
+    if is_deleting(view, repository)? {
+        return Ok(Page::cut(Vec::new(), limit));
+    }
     let prefix = keys::tags(repository);
     let from = last.map_or_else(Vec::new, |last| [prefix.at(last).as_slice(), &[0]].concat());
     let found = view.keys(&prefix, &from, limit.saturating_add(1))?;
@@ -127,6 +135,9 @@ pub fn manifest<V: View + ?Sized>(
     repository: &str,
     digest: &str,
 ) -> Result<Option<Manifest>, Fault> {
+    if is_deleting(view, repository)? {
+        return Ok(None);
+    }
     Ok(view
         .row(&keys::manifest(repository, digest))?
         .filter(|row| !row.deleting))
@@ -152,6 +163,9 @@ pub fn blob<V: View + ?Sized>(
     repository: &str,
     digest: &str,
 ) -> Result<Option<LinkedBlob>, Fault> {
+    if is_deleting(view, repository)? {
+        return Ok(None);
+    }
     let Some(link) = view.row(&keys::link(repository, digest))? else {
         return Ok(None);
     };
@@ -231,7 +245,8 @@ pub fn is_committed<V: View + ?Sized>(view: &V, upload: &str, digest: &str) -> R
     view.has(&keys::committed(upload, digest))
 }
 
-/// At most `limit` deletions that are under way, as (repository, digest).
+/// At most `limit` deletions that are under way, as (repository, digest); the digest of a whole
+/// repository's is empty.
 ///
 /// # Errors
 /// [`Fault`].

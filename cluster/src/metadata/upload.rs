@@ -12,7 +12,7 @@ use roadstead_proto::rpc::metadata::{
 use roadstead_proto::rpc::state::{Blob, Committed, Object, Upload, object};
 
 use super::apply::Moment;
-use super::hold::{link, reclaim, renew};
+use super::hold::{is_deleting, link, reclaim, renew};
 use super::limits::{COMMITTED_FOR_MS, COMMITTED_SWEPT_MAX};
 use super::refusal::{answer, done, refuse, refuse_naming};
 use super::transaction::Transaction;
@@ -52,7 +52,7 @@ fn let_go_of_former<V: View + ?Sized>(
 ) {
     if !row.former_key.is_empty() {
         let former_key = std::mem::take(&mut row.former_key);
-        reclaim(transaction, moment, &former_key, checkpoint);
+        reclaim(transaction, moment, &former_key, checkpoint, row.offset);
     }
 }
 
@@ -89,15 +89,6 @@ pub(super) fn begin<V: View + ?Sized>(
     transaction.put(&keys::upload(&begin.upload), &row);
     put_uploading(transaction, &begin.object_key, &begin.upload);
     Ok(done())
-}
-
-fn is_deleting<V: View + ?Sized>(
-    transaction: &Transaction<'_, V>,
-    repository: &str,
-) -> Result<bool, Fault> {
-    Ok(transaction
-        .row(&keys::repository(repository))?
-        .is_some_and(|row| row.deleting))
 }
 
 /// Bytes are durable up to an offset that a client will be told.
@@ -179,7 +170,7 @@ pub(super) fn claim<V: View + ?Sized>(
             row.former_key = abandoned;
         } else {
             // The key of a claimer that came to no checkpoint; the bytes are still the former's.
-            reclaim(transaction, moment, &abandoned, Vec::new());
+            reclaim(transaction, moment, &abandoned, Vec::new(), 0);
         }
     }
     row.epoch += 1;
@@ -212,10 +203,17 @@ pub(super) fn commit<V: View + ?Sized>(
     let_go_of_former(transaction, moment, &mut row, former_checkpoint);
     let stored = transaction.row(&keys::blob(&commit.digest))?;
     if stored.as_ref().is_some_and(|blob| !blob.damaged) {
-        reclaim(transaction, moment, &row.object_key, Vec::new());
+        reclaim(
+            transaction,
+            moment,
+            &row.object_key,
+            Vec::new(),
+            commit.size,
+        );
     } else {
         if let Some(damaged) = stored {
-            reclaim(transaction, moment, &damaged.object_key, Vec::new());
+            let (key, size) = (&damaged.object_key, damaged.size);
+            reclaim(transaction, moment, key, Vec::new(), size);
         }
         let object = Object {
             state: Some(object::State::Live(commit.digest.clone())),
@@ -254,7 +252,8 @@ fn remembered<V: View + ?Sized>(
     if row.repository != commit.repository || row.expires_at_ms <= moment.now_ms {
         return Ok(None);
     }
-    let is_linked = renew(transaction, moment, &row.repository, &commit.digest)?;
+    let is_linked = !is_deleting(transaction, &row.repository)?
+        && renew(transaction, moment, &row.repository, &commit.digest)?;
     let unknown = || refuse_naming(Reason::BlobUnknown, vec![commit.digest.clone()]);
     Ok(Some(if is_linked { done() } else { unknown() }))
 }
@@ -292,17 +291,27 @@ pub(super) fn cancel<V: View + ?Sized>(
     moment: Moment,
     cancel: &CancelUpload,
 ) -> Result<Response, Fault> {
-    let mut row = match current(transaction, &cancel.upload, cancel.epoch)? {
+    let row = match current(transaction, &cancel.upload, cancel.epoch)? {
         Ok(row) => row,
         Err(refusal) => return Ok(refusal),
     };
+    end(transaction, moment, &cancel.upload, row);
+    Ok(done())
+}
+
+/// The upload will never become a blob: its objects go.
+pub(super) fn end<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    moment: Moment,
+    upload: &str,
+    mut row: Upload,
+) {
     let checkpoint = row.checkpoint.to_vec();
     if row.former_key.is_empty() {
-        reclaim(transaction, moment, &row.object_key, checkpoint);
+        reclaim(transaction, moment, &row.object_key, checkpoint, row.offset);
     } else {
         let_go_of_former(transaction, moment, &mut row, checkpoint);
-        reclaim(transaction, moment, &row.object_key, Vec::new());
+        reclaim(transaction, moment, &row.object_key, Vec::new(), 0);
     }
-    transaction.delete(&keys::upload(&cancel.upload));
-    Ok(done())
+    transaction.delete(&keys::upload(upload));
 }
