@@ -3,14 +3,16 @@
 //! Architecture invariant: an actor is a concurrency device, never a correctness device. A rule
 //! that must hold across nodes is decided in `apply`. Bytes do not travel through mailboxes.
 //!
-//! A handle (`Uploads`, `Repositories`) hides the addresses, so that services know no actor.
+//! A handle (`Uploads`, `Repositories`, `Collector`) hides the addresses, so that services know no actor.
 
+mod garbage_collector;
 mod mailbox;
 mod repository;
 mod supervisor;
 mod upload_registry;
 mod upload_session;
 
+pub use garbage_collector::{Collector, Options as CollectorOptions, Running, Status};
 pub use repository::{Repositories, finish_deletion};
 pub use supervisor::{Drain, GetHealth, Supervisor, SupervisorHealth};
 pub use upload_registry::Uploads;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 mod address;
 mod cluster;
+mod collection;
 mod duration;
 mod environment;
 mod error;
@@ -34,7 +35,8 @@ mod yaml;
 mod tests;
 
 pub use address::Address;
-pub use cluster::{Cluster, DataFolder};
+pub use cluster::{ADMINISTRATION_PORT, Administration, Cluster, DataFolder};
+pub use collection::{Collection, Untagged};
 pub use error::ConfigError;
 pub use headers::Header;
 pub use health::{FileCheck, Health, HttpCheck, Pace, StorageDriver, TcpCheck};
@@ -68,6 +70,8 @@ pub struct Config {
     pub tags: Tags,
     /// `cluster`: this node's part in the cluster.
     pub cluster: Cluster,
+    /// `gc`: garbage collection.
+    pub collection: Collection,
 }
 
 /// The list of repositories.
@@ -177,6 +181,7 @@ impl Config {
             catalog,
             tags,
             cluster: Cluster::read(&mut root, &storage.driver, defaults),
+            collection: Collection::read(&mut root),
             storage,
         }
     }

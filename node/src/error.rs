@@ -104,12 +104,16 @@ pub enum RegistryError {
     Deleting,
     #[error("the upload is moving to another node; try again in a moment")]
     UploadMoving,
+    #[error("{0}")]
+    CollectionStopped(String),
     #[error("a health check fails; see /debug/health")]
     Unhealthy,
     #[error("the node is stopping; send requests to another one")]
     Draining,
     #[error("{0}; pulls and deletes go on")]
     Short(Shortage),
+    #[error("the object store is not this registry's any more; pulls go on")]
+    StoreChanged,
     #[error("the object store is out of space")]
     NoSpace(#[source] Source),
     #[error("{what} cannot be reached; try again in a moment")]

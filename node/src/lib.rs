@@ -4,7 +4,7 @@
 //!
 //! In reading order: what a user types (`cli`), what a node is made of and in which order it
 //! starts (`node`, `founding`), what it answers (`http`), what that means (`service`, `upload`),
-//! and how requests wait for each other (`actor`).
+//! how requests wait for each other (`actor`), and what is taken away again (`collection`).
 
 pub mod cli;
 pub mod config;
@@ -19,8 +19,11 @@ pub mod upload;
 
 pub mod actor;
 
+pub mod collection;
+
 pub mod error;
 pub mod health;
 pub mod limits;
 pub mod space;
+pub mod store_guard;
 pub mod telemetry;

@@ -186,6 +186,54 @@ pub const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// reserve of a large one in that time; where it takes more, the write itself fails.
 pub const SPACE_LOOK: Duration = Duration::from_millis(200);
 
+/// Links, objects or uploads that one step of collection takes: one command, or one call of the
+/// store (S3 deletes up to 1,000 keys in one request).
+pub const COLLECTED_PER_STEP: usize = 256;
+
+/// Untagged manifests that one step of collection expires: each may let go of many blobs.
+pub const EXPIRED_PER_STEP: usize = 32;
+
+/// How often the collector looks for something to do.
+pub const COLLECTION_LOOK: Duration = Duration::from_secs(1);
+
+/// How often untagged manifests are looked for: those that the policy's patterns leave alone are
+/// passed over each time.
+pub const UNTAGGED_LOOK: Duration = Duration::from_secs(60);
+
+/// How long after the start of a node the first sweep begins, or sooner where `gc.sweep` is less.
+pub const FIRST_SWEEP: Duration = Duration::from_secs(600);
+
+/// How often the marker is read beside the times before each batch of deletes.
+pub const MARKER_LOOK: Duration = Duration::from_secs(30);
+
+/// Requests to the collector that may wait; each is a person's.
+pub const COLLECTOR_MAILBOX: usize = 16;
+
+/// How long a reclaimed object stays in a new cluster: longer than a redirect URL is valid.
+pub const READING_DELAY: Duration = Duration::from_secs(60 * 60);
+
+/// How long a key waits whose delete has failed once.
+pub const DELETE_BACKOFF_MIN: Duration = Duration::from_secs(1);
+
+/// How long it waits at most.
+pub const DELETE_BACKOFF_MAX: Duration = Duration::from_secs(300);
+
+/// Failed deletes that are remembered, about 100 bytes each. With more, the store as a whole is
+/// taken to be ill.
+pub const DELETE_FAILURES_KEPT: usize = 65_536;
+
+/// Requests are slow when those that move few bytes take longer than this on average.
+pub const SLOW_REQUEST: Duration = Duration::from_millis(100);
+
+/// How often collection looks whether they are.
+pub const PACE_LOOK: Duration = Duration::from_millis(500);
+
+/// The least part of `gc.rate` that slow requests leave.
+pub const PACE_FACTOR_MIN: f64 = 0.05;
+
+/// What waits for collection is counted up to here.
+pub const BACKLOG_COUNTED: usize = 100_000;
+
 /// What `Retry-After` says when the node cannot answer now, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 

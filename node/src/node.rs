@@ -16,7 +16,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::actor::{Arbiters, Drain, Repositories, Supervisor, Uploads, finish_deletion};
+use crate::actor::{
+    Arbiters, Collector, CollectorOptions, Drain, Repositories, Supervisor, Uploads,
+    finish_deletion,
+};
+use crate::collection;
 use crate::config::{Config, DataFolder, Driver, Loaded};
 use crate::founding;
 use crate::health::Health;
@@ -27,7 +31,8 @@ use crate::limits::{
 };
 use crate::service::{Policy, Registry};
 use crate::space::Space;
-use crate::telemetry::metrics::RaftState;
+use crate::store_guard::StoreGuard;
+use crate::telemetry::metrics::{CollectionState, RaftState};
 use crate::telemetry::{AccessLog, Dropped, Metrics, logs};
 use crate::upload::Tools;
 
@@ -118,6 +123,12 @@ async fn serve(
         .await
         .map_err(|error| start_error(&error))?;
     let (store, metadata) = opened.map_err(|error| start_error(&error))?;
+    let ages = collection::settle_ages(
+        &metadata,
+        &config.collection,
+        &config.storage.upload_purging,
+    );
+    ages.await.map_err(|error| start_error(&error))?;
     show_raft(&metrics, metadata.clone());
 
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -128,9 +139,28 @@ async fn serve(
         metrics: Arc::clone(&metrics),
     };
     let uploads = Uploads::start(tools, arbiters.clone(), capacity.uploads);
+    let guard = StoreGuard::new(metadata.clone(), Arc::clone(&store));
+    let collector = Collector::start(
+        collection::Tools {
+            metadata: metadata.clone(),
+            store: Arc::clone(&store),
+            guard: guard.clone(),
+        },
+        CollectorOptions {
+            rate: config.collection.rate,
+            sweep: config.collection.sweep,
+            purging: config.storage.upload_purging.clone(),
+            is_read_only: config.storage.is_read_only,
+        },
+        Arc::clone(&metrics),
+        &arbiters,
+        runtime.handle().clone(),
+    );
     let repositories = Repositories::new(metadata.clone(), arbiters);
     let supervisor = Supervisor::new(uploads.clone(), repositories.clone()).start();
     runtime.spawn(resume_deletions(metadata.clone()));
+
+    show_collection(&metrics, collector.clone());
 
     let health = Health::start(&config.health, Arc::clone(&store), runtime.handle());
     let space = Space::watch(folders.on_disk(&config), config.storage.reserve)
@@ -142,6 +172,7 @@ async fn serve(
         repositories,
         policy,
         space,
+        guard,
     );
     let access_log = AccessLog::start(&config.log).map_err(|error| start_error(&error))?;
     metrics.show_dropped("access", access_log.dropped());
@@ -229,6 +260,17 @@ fn show_raft(metrics: &Metrics, metadata: Metadata) {
             last_applied_index: status.last_applied_index,
             snapshot_index: status.snapshot_index,
         })
+    });
+}
+
+/// Lets every scrape ask how collection goes.
+fn show_collection(metrics: &Metrics, collector: Collector) {
+    metrics.show_collection(move || CollectionState {
+        counts: collector.progress().counts(),
+        backlog: collector.progress().backlog(),
+        swept: collector.progress().swept(),
+        factor: collector.factor(),
+        is_alarmed: collector.is_alarmed(),
     });
 }
 

@@ -19,6 +19,7 @@ pub use policy::Policy;
 
 use crate::actor::{Repositories, Uploads};
 use crate::space::Space;
+use crate::store_guard::StoreGuard;
 
 /// The registry. Clones share it.
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ pub struct Registry {
     repositories: Repositories,
     policy: Arc<Policy>,
     space: Space,
+    guard: StoreGuard,
 }
 
 impl Registry {
@@ -40,6 +42,7 @@ impl Registry {
         repositories: Repositories,
         policy: Policy,
         space: Space,
+        guard: StoreGuard,
     ) -> Self {
         Self {
             metadata,
@@ -48,6 +51,7 @@ impl Registry {
             repositories,
             policy: Arc::new(policy),
             space,
+            guard,
         }
     }
 
@@ -84,9 +88,11 @@ impl Registry {
     /// Whether clients may push.
     ///
     /// # Errors
-    /// [`RegistryError::ReadOnly`], and [`RegistryError::Short`] when a disk has too little room.
+    /// [`RegistryError::ReadOnly`], [`RegistryError::Short`] when a disk has too little room, and
+    /// [`RegistryError::StoreChanged`].
     pub fn check_push(&self) -> Result<(), RegistryError> {
         self.policy.check_write()?;
+        self.guard.check()?;
         self.space.check()
     }
 

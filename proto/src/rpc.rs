@@ -11,6 +11,17 @@
     reason = "generated from the .proto files"
 )]
 
+/// The administration service.
+pub mod admin {
+    pub use v1::*;
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/roadstead.admin.v1.rs"));
+    }
+
+    /// The service's description, encoded, for reflection.
+    pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin.bin"));
+}
+
 /// Commands and answers of the state machine.
 pub mod metadata {
     pub use v1::*;

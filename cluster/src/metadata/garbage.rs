@@ -4,7 +4,7 @@
 //! promises that what was seen is still so when a command arrives: `apply` checks again.
 
 use roadstead_proto::rpc::metadata::{LinkName, ManifestName, UploadName};
-use roadstead_proto::rpc::state::{Blob, Object, Presence, Upload};
+use roadstead_proto::rpc::state::{Blob, Object, Presence, Upload, object};
 
 use super::keys::{self, Prefix};
 use super::view::{Fault, View, ViewExt};
@@ -84,6 +84,8 @@ pub struct ReclaimedObject {
     pub object_key: String,
     /// Since when, in cluster time.
     pub since_ms: u64,
+    /// Its bytes, as far as the metadata know.
+    pub size: u64,
 }
 
 /// Objects that were reclaimed at `until_ms` or before.
@@ -97,15 +99,22 @@ pub fn reclaimed<V: View + ?Sized>(
     limit: usize,
 ) -> Result<Pass<ReclaimedObject>, Fault> {
     let pass = due(view, &keys::all_reclaimable(), from, until_ms, limit)?;
-    let items = pass
-        .items
-        .into_iter()
-        .map(|(since_ms, key)| ReclaimedObject {
-            object_key: keys::last_part(&key),
+    let mut items = Vec::with_capacity(pass.items.len());
+    for (since_ms, key) in pass.items {
+        let object_key = keys::last_part(&key);
+        let row = object(view, &object_key)?.unwrap_or_default();
+        let size = match row.state {
+            Some(object::State::Reclaimed(reclaimed)) => reclaimed.size,
+            _ => 0,
+        };
+        items.push(ReclaimedObject {
+            object_key,
             since_ms,
+            size,
         });
+    }
     Ok(Pass {
-        items: items.collect(),
+        items,
         next: pass.next,
     })
 }

@@ -25,6 +25,21 @@ impl Address {
         Self { host: None, port }
     }
 
+    /// This machine only, at one port.
+    pub(super) fn loopback(port: u16) -> Self {
+        let host = Some(Ipv4Addr::LOCALHOST.to_string());
+        Self { host, port }
+    }
+
+    /// Whether nobody from another machine can connect. A name is not looked up: `localhost` is
+    /// the only one that is trusted to be this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.host.as_deref().is_some_and(|host| {
+            let address = host.parse::<IpAddr>();
+            host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|it| it.is_loopback())
+        })
+    }
+
     /// Reads an address, or `None` if it has no port or its host cannot be one.
     ///
     /// A service name in place of the port, which Go would look up, is refused.

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use super::Defaults;
-use super::reader::{Section, expected};
+use super::address::Address;
+use super::reader::{Expected, Section, expected};
 use super::storage::Driver;
+
+/// The port of the administration service.
+pub const ADMINISTRATION_PORT: u16 = 5055;
 
 /// This node's part in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +17,18 @@ pub struct Cluster {
     /// Default `roadstead/metadata` below the root of the filesystem driver; other drivers
     /// require the key.
     pub data: DataFolder,
+    /// `cluster.admin`: where the node is administered.
+    pub administration: Administration,
+}
+
+/// Where a node is administered, by gRPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Administration {
+    /// `cluster.admin.addr`: where to listen. It must be a loopback address, since whoever can
+    /// connect may administer. Default `127.0.0.1:5055`.
+    pub addr: Address,
+    /// Whether it was written: then the node does not start where it cannot listen there.
+    pub is_given: bool,
 }
 
 /// Where a node keeps its metadata.
@@ -45,6 +61,20 @@ impl Cluster {
                 DataFolder::Temporary
             }
         };
-        Self { data }
+        Self {
+            data,
+            administration: administration(&mut section.section("admin")),
+        }
+    }
+}
+
+fn administration(section: &mut Section<'_>) -> Administration {
+    const LOOPBACK: Expected = expected("a loopback address with a port", "127.0.0.1:5055");
+    let is_given = section.node("addr").is_some();
+    let parse = |text: &str| Address::parse(text).filter(Address::is_loopback);
+    let addr = section.parsed("addr", LOOPBACK, parse);
+    Administration {
+        addr: addr.unwrap_or_else(|| Address::loopback(ADMINISTRATION_PORT)),
+        is_given,
     }
 }

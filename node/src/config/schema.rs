@@ -116,7 +116,28 @@ pub(super) const ROOT: Shape = Shape::Section(&[
     ),
     section("validation", VALIDATION),
     section("policy", &[any("repository")]),
-    section("cluster", &[value("datadir")]),
+    section(
+        "cluster",
+        &[value("datadir"), section("admin", &[value("addr")])],
+    ),
+    section(
+        "gc",
+        &[
+            value("grace"),
+            value("rate"),
+            value("readingdelay"),
+            value("backupretention"),
+            value("sweep"),
+            section(
+                "untagged",
+                &[
+                    value("policy"),
+                    value("age"),
+                    list("repositories", &Shape::Value),
+                ],
+            ),
+        ],
+    ),
 ]);
 
 const STORAGE: &[Key] = &[

@@ -52,7 +52,7 @@ pub enum Driver {
 pub struct UploadPurging {
     /// `enabled`: whether they are removed. Default true, as in Distribution.
     pub is_enabled: bool,
-    /// `age`: how long ago an upload must have begun. At least a second. Default a week, as in
+    /// `age`: how long nobody must have gone on with an upload. At least a second. Default a week, as in
     /// Distribution.
     pub age: Duration,
     /// `interval`: the time between two searches. At least a second. Default a day, as in
@@ -60,6 +60,9 @@ pub struct UploadPurging {
     pub interval: Duration,
     /// `dryrun`: whether they are only listed in the log. Default false, as in Distribution.
     pub is_dry_run: bool,
+    /// Whether the section was written: then its age is made the cluster's setting when the node
+    /// starts.
+    pub is_given: bool,
 }
 
 impl Storage {
@@ -163,22 +166,14 @@ fn filesystem_root(section: &mut Section<'_>, defaults: Defaults) -> PathBuf {
 fn upload_purging(maintenance: &mut Section<'_>) -> UploadPurging {
     const AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
     const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
-    let written = maintenance
-        .node("uploadpurging")
-        .map(|node| node.origin.clone());
+    let is_given = maintenance.node("uploadpurging").is_some();
     let section = &mut maintenance.section("uploadpurging");
     let is_enabled = section.boolean("enabled", true);
-    if let Some(origin) = written.filter(|_| is_enabled) {
-        section.report().warn(
-            &origin,
-            "storage.maintenance.uploadpurging is read but not acted on yet: abandoned uploads \
-             stay until garbage collection is built",
-        );
-    }
     UploadPurging {
         is_enabled,
         age: section.duration("age", UPLOAD_PURGING_TIME_MIN, AGE),
         interval: section.duration("interval", UPLOAD_PURGING_TIME_MIN, INTERVAL),
         is_dry_run: section.boolean("dryrun", false),
+        is_given,
     }
 }

@@ -48,6 +48,8 @@ fn code(error: &RegistryError) -> ErrorCode {
         | E::Unhealthy
         | E::Draining
         | E::Short(_)
+        | E::StoreChanged
+        | E::CollectionStopped(_)
         | E::NoSpace(_)
         | E::Unavailable { .. } => ErrorCode::Unavailable,
         E::BlobDamaged { .. } | E::Internal(_) => ErrorCode::Unknown,
@@ -92,6 +94,8 @@ fn status(error: &RegistryError) -> StatusCode {
         | E::Unhealthy
         | E::Draining
         | E::Short(_)
+        | E::StoreChanged
+        | E::CollectionStopped(_)
         | E::NoSpace(_)
         | E::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         E::BlobDamaged { .. } | E::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -189,7 +193,7 @@ fn log(error: &RegistryError) {
         cause = source.source();
     }
     // That a disk is short was said when that began, and every push is refused from then on.
-    let is_known = matches!(error, RegistryError::Short(_));
+    let is_known = matches!(error, RegistryError::Short(_) | RegistryError::StoreChanged);
     if status(error).is_server_error() && !is_known {
         tracing::error!(code = %code(error), "{error}{causes}");
     } else {

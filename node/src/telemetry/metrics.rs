@@ -22,13 +22,17 @@ use prometheus_client::registry::{Metric, Registry};
 use roadstead_storage::{Action, Observer, Outcome};
 
 use super::Dropped;
+use latency::Latency;
 use process::Process;
 
+mod collection;
 mod labels;
+mod latency;
 mod process;
 #[cfg(test)]
 mod tests;
 
+pub use collection::CollectionState;
 pub use labels::{Handler, Method};
 
 /// The content type of what [`Metrics::encode`] answers.
@@ -53,6 +57,7 @@ pub struct Metrics {
     uploads_open: Gauge,
     upload_bytes: Counter,
     mailbox_full: Family<ActorLabels, Counter>,
+    latency: Latency,
     sources: Arc<Sources>,
 }
 
@@ -180,6 +185,7 @@ impl Metrics {
                 Family::default(),
             ),
             registry,
+            latency: Latency::new(),
             sources,
         }
     }
@@ -220,6 +226,17 @@ impl Metrics {
             .inc();
     }
 
+    /// Takes in how long a request took that moves few bytes.
+    pub(crate) fn note_latency(&self, took: Duration) {
+        self.latency.note(took);
+    }
+
+    /// How long requests that move few bytes take at present, on average; `None` when there were
+    /// none of late.
+    pub fn recent_latency(&self) -> Option<Duration> {
+        self.latency.recent()
+    }
+
     /// Shows how many lines of a log were dropped. `log` is the name of the log.
     pub fn show_dropped(&self, log: &'static str, dropped: Dropped) {
         lock(&self.sources.dropped).insert(log, dropped);
@@ -230,6 +247,11 @@ impl Metrics {
     /// Before this is called, and while the answer is `None`, those metrics are absent.
     pub fn show_raft(&self, source: impl Fn() -> Option<RaftState> + Send + Sync + 'static) {
         *lock(&self.sources.raft) = Some(Arc::new(source));
+    }
+
+    /// Asks `source` at each scrape how collection goes on this node.
+    pub fn show_collection(&self, source: impl Fn() -> CollectionState + Send + Sync + 'static) {
+        *lock(&self.sources.collection) = Some(Arc::new(source));
     }
 
     /// Everything, in the format of [`CONTENT_TYPE`].
@@ -316,6 +338,7 @@ impl RequestInFlight {
     /// Counts the request and measures its duration and sizes.
     pub fn complete(self, completed: Completed) {
         let (http, handler) = (&self.metrics.http, self.handler);
+        let took = self.since.elapsed();
         let (method, code) = (completed.method.as_str(), completed.status);
         let request = RequestLabels {
             handler,
@@ -325,7 +348,10 @@ impl RequestInFlight {
         http.requests.get_or_create(&request).inc();
         http.seconds
             .get_or_create(&MethodLabels { handler, method })
-            .observe(self.since.elapsed().as_secs_f64());
+            .observe(took.as_secs_f64());
+        if handler == Handler::Manifest.as_str() {
+            self.metrics.note_latency(took);
+        }
         http.request_bytes
             .get_or_create(&HandlerLabels { handler })
             .observe(completed.request_bytes as f64);
@@ -365,12 +391,14 @@ impl Observer for Metrics {
     }
 }
 
+type CollectionSource = Arc<dyn Fn() -> CollectionState + Send + Sync>;
 type RaftSource = Arc<dyn Fn() -> Option<RaftState> + Send + Sync>;
 
 /// What is asked for its numbers at each scrape.
 #[derive(Default)]
 struct Sources {
     raft: Mutex<Option<RaftSource>>,
+    collection: Mutex<Option<CollectionSource>>,
     dropped: Mutex<BTreeMap<&'static str, Dropped>>,
 }
 
@@ -386,6 +414,10 @@ impl Collector for Sources {
         let raft = lock(&self.raft).clone();
         if let Some(state) = raft.and_then(|source| source()) {
             scrape.raft(&state)?;
+        }
+        let collection = lock(&self.collection).clone();
+        if let Some(source) = collection {
+            scrape.collection(&source())?;
         }
         scrape.dropped(&lock(&self.dropped))?;
         scrape.process(&Process::read())

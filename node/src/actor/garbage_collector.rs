@@ -1,0 +1,409 @@
+//! `GarbageCollector`: one on every node, at work on the one that leads.
+//!
+//! It decides when to look; what a look does is in `crate::collection`. At most one look is under
+//! way, whoever asked for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use roadstead_cluster::{Metadata, garbage, read};
+use roadstead_proto::rpc::metadata::ChangeSettings;
+use roadstead_proto::rpc::metadata::command::Action;
+use tokio::runtime;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::Arbiters;
+use super::mailbox::{Mailbox, Undelivered};
+use crate::collection::{CollectionError, Counts, Factor, Pace, Pass, Progress, Run, Swept, Tools};
+use crate::config;
+use crate::error::{RegistryError, outcome};
+use crate::limits::{
+    BACKLOG_COUNTED, COLLECTION_LOOK, COLLECTOR_MAILBOX, FIRST_SWEEP, MARKER_LOOK, UNTAGGED_LOOK,
+};
+use crate::store_guard::StoreGuard;
+use crate::telemetry::Metrics;
+
+/// How collection goes on this node.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `gc.rate`, in objects per second.
+    pub rate: u32,
+    /// `gc.sweep`.
+    pub sweep: Duration,
+    /// `storage.maintenance.uploadpurging`.
+    pub purging: config::UploadPurging,
+    /// `storage.maintenance.readonly`: nothing is collected.
+    pub is_read_only: bool,
+}
+
+/// The collector of this node, wherever its actor lives. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    mailbox: Mailbox<GarbageCollector>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    metadata: Metadata,
+    guard: StoreGuard,
+    options: Options,
+    pass: Mutex<Pass>,
+    progress: Arc<Progress>,
+    factor: Factor,
+    runtime: runtime::Handle,
+}
+
+/// Whether collection goes on, and how far it is.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Whether this node is the one that collects.
+    pub is_leader: bool,
+    /// Whether an operator has stopped it.
+    pub is_paused: bool,
+    /// Whether the configuration has.
+    pub is_read_only: bool,
+    /// Why it stands still though nobody stopped it.
+    pub alarm: Option<String>,
+    /// What it is at.
+    pub phase: &'static str,
+    /// `gc.rate`.
+    pub rate: u32,
+    /// The part of the rate that slow requests leave.
+    pub factor: f64,
+    /// What waits.
+    pub backlog: garbage::Backlog,
+    /// What was collected since the node has started.
+    pub counts: Counts,
+    /// The last sweep of this node.
+    pub swept: Option<Swept>,
+    /// Cluster time.
+    pub now_ms: u64,
+    /// The cluster's grace.
+    pub grace_ms: u64,
+    /// How long reclaimed objects stay.
+    pub reading_delay_ms: u64,
+}
+
+/// A look that somebody asked for.
+#[derive(Debug)]
+pub struct Running {
+    /// How far it is.
+    pub progress: Arc<Progress>,
+    /// What had been counted when it began.
+    pub before: Counts,
+    /// Its end.
+    pub ended: tokio::task::JoinHandle<Result<(), RegistryError>>,
+}
+
+/// Look now.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), CollectionError>")]
+struct Collect {
+    run: Run,
+    progress: Arc<Progress>,
+}
+
+/// Stop collecting, or go on, in the whole cluster.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), CollectionError>")]
+struct SetPaused(bool);
+
+/// Look whether there is something to do.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Look;
+
+/// The actor.
+#[derive(Debug)]
+pub struct GarbageCollector {
+    shared: Arc<Shared>,
+    is_working: bool,
+    uploads_due: Instant,
+    manifests_due: Instant,
+    sweep_due: Instant,
+    // What was last complained about, and when.
+    complaint: Option<(String, Instant)>,
+}
+
+impl Collector {
+    /// Starts the actor on one of the arbiters; its work is done on `runtime`.
+    pub fn start(
+        tools: Tools,
+        options: Options,
+        metrics: Arc<Metrics>,
+        arbiters: &Arbiters,
+        runtime: runtime::Handle,
+    ) -> Self {
+        let pace = Pace::new(options.rate, metrics);
+        let shared = Arc::new(Shared {
+            metadata: tools.metadata.clone(),
+            guard: tools.guard.clone(),
+            factor: pace.factor(),
+            pass: Mutex::new(Pass::new(tools, pace)),
+            progress: Arc::default(),
+            options,
+            runtime,
+        });
+        let now = Instant::now();
+        let actor = GarbageCollector {
+            uploads_due: now,
+            manifests_due: now,
+            sweep_due: now + shared.options.sweep.min(FIRST_SWEEP),
+            is_working: false,
+            complaint: None,
+            shared: Arc::clone(&shared),
+        };
+        let address = GarbageCollector::start_in_arbiter(arbiters.pick(), move |_context| actor);
+        Self {
+            mailbox: Mailbox::new(address, COLLECTOR_MAILBOX),
+            shared,
+        }
+    }
+
+    /// Looks for garbage now, after a look that is under way.
+    pub fn collect(&self, run: Run) -> Running {
+        let progress = if run.is_dry {
+            Arc::default()
+        } else {
+            Arc::clone(&self.shared.progress)
+        };
+        let (mailbox, before) = (self.mailbox.clone(), progress.counts());
+        let collect = Collect {
+            run,
+            progress: Arc::clone(&progress),
+        };
+        let asked = async move { answered(mailbox.ask(collect).await) };
+        Running {
+            progress,
+            before,
+            ended: self.shared.runtime.spawn(asked),
+        }
+    }
+
+    /// Stops collection in the whole cluster, or lets it go on.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub async fn set_paused(&self, is_paused: bool) -> Result<(), RegistryError> {
+        answered(self.mailbox.ask(SetPaused(is_paused)).await)
+    }
+
+    /// How collection goes. It does not wait for a look that is under way.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unavailable`].
+    pub async fn status(&self) -> Result<Status, RegistryError> {
+        let shared = &self.shared;
+        let metadata = &shared.metadata;
+        let settings = metadata.read(|view| read::settings(view)).await;
+        let settings = settings
+            .map_err(RegistryError::metadata)?
+            .unwrap_or_default();
+        let now_ms = metadata.read(|view| read::now_ms(view)).await;
+        let backlog = metadata
+            .read(|view| garbage::backlog(view, BACKLOG_COUNTED))
+            .await;
+        Ok(Status {
+            is_leader: metadata.status().is_leader,
+            is_paused: settings.collection_paused,
+            is_read_only: shared.options.is_read_only,
+            alarm: shared.guard.alarm(),
+            phase: shared.progress.phase().as_str(),
+            rate: shared.options.rate,
+            factor: shared.factor.get(),
+            backlog: backlog.map_err(RegistryError::metadata)?,
+            counts: shared.progress.counts(),
+            swept: shared.progress.swept(),
+            now_ms: now_ms.map_err(RegistryError::metadata)?,
+            grace_ms: settings.grace_ms,
+            reading_delay_ms: settings.reading_delay_ms.unwrap_or_default(),
+        })
+    }
+
+    /// What was done so far, for whoever counts.
+    pub fn progress(&self) -> &Progress {
+        &self.shared.progress
+    }
+
+    /// Whether the store is not the cluster's any more.
+    pub fn is_alarmed(&self) -> bool {
+        self.shared.guard.alarm().is_some()
+    }
+
+    /// The part of the rate that slow requests leave.
+    pub fn factor(&self) -> f64 {
+        self.shared.factor.get()
+    }
+}
+
+/// What a person hears of it.
+fn answered<T>(
+    answer: Result<Result<T, CollectionError>, Undelivered>,
+) -> Result<T, RegistryError> {
+    match answer {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(CollectionError::Metadata(error))) => Err(RegistryError::metadata(error)),
+        Ok(Err(CollectionError::Store(error))) => Err(RegistryError::store(error)),
+        Ok(Err(error)) => Err(RegistryError::CollectionStopped(error.to_string())),
+        Err(Undelivered::Full) => Err(RegistryError::TooMany("requests to the collector")),
+        Err(Undelivered::Closed) => Err(RegistryError::Draining),
+    }
+}
+
+impl Shared {
+    /// What nobody asked for: only where and while it may be.
+    async fn look(&self, run: Run) -> Result<Counts, CollectionError> {
+        if self.options.is_read_only || !self.metadata.status().is_leader {
+            return Ok(Counts::default());
+        }
+        let mut pass = self.pass.lock().await;
+        let before = self.progress.counts();
+        let ended = pass.run(run, &self.progress).await;
+        // Not an error that anybody has to hear of.
+        match ended {
+            Ok(()) | Err(CollectionError::Paused | CollectionError::NotLeader) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.progress.counts().since(&before))
+    }
+
+    async fn collect(&self, run: Run, progress: &Progress) -> Result<(), CollectionError> {
+        if self.options.is_read_only && !run.is_dry {
+            return Err(CollectionError::ReadOnly);
+        }
+        self.pass.lock().await.run(run, progress).await
+    }
+
+    async fn set_paused(&self, is_paused: bool) -> Result<(), CollectionError> {
+        let change = ChangeSettings {
+            collection_paused: Some(is_paused),
+            ..ChangeSettings::default()
+        };
+        let response = self
+            .metadata
+            .propose(Action::ChangeSettings(change))
+            .await?;
+        outcome(response).map_err(|refused| CollectionError::Refused(format!("{refused:?}")))?;
+        Ok(())
+    }
+
+    /// Looks at the marker, and counts what waits.
+    async fn look_around(&self) {
+        match self.guard.look().await {
+            Ok(()) | Err(crate::store_guard::GuardError::Alarm(_)) => {}
+            Err(error) => tracing::warn!(%error, "the marker of the store cannot be read"),
+        }
+        let counted = self
+            .metadata
+            .read(|view| garbage::backlog(view, BACKLOG_COUNTED))
+            .await;
+        if let Ok(backlog) = counted {
+            self.progress.note_backlog(backlog);
+        }
+    }
+}
+
+impl GarbageCollector {
+    /// What is due, by this node's clock.
+    fn due(&mut self) -> Run {
+        let now = Instant::now();
+        let sweep = self.shared.options.sweep;
+        let interval = self.shared.options.purging.interval;
+        Run {
+            is_dry: false,
+            uploads: is_due(&mut self.uploads_due, now, interval),
+            manifests: is_due(&mut self.manifests_due, now, UNTAGGED_LOOK),
+            sweep: is_due(&mut self.sweep_due, now, sweep),
+        }
+    }
+
+    /// Says what is wrong when that is new, and again after a while.
+    fn complain(&mut self, error: &CollectionError) {
+        let (text, now) = (error.to_string(), Instant::now());
+        let is_known = self
+            .complaint
+            .as_ref()
+            .is_some_and(|(known, at)| *known == text && now.duration_since(*at) < MARKER_LOOK);
+        if !is_known {
+            tracing::warn!("collection did not come to its end: {text}");
+            self.complaint = Some((text, now));
+        }
+    }
+}
+
+/// Whether the time has come; then the next one is set.
+fn is_due(time: &mut Instant, now: Instant, interval: Duration) -> bool {
+    let is_due = now >= *time;
+    if is_due {
+        *time = now + interval;
+    }
+    is_due
+}
+
+impl Actor for GarbageCollector {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(COLLECTION_LOOK, |_actor, context| context.notify(Look));
+        context.run_interval(MARKER_LOOK, |actor, _context| {
+            let shared = Arc::clone(&actor.shared);
+            let looking = async move { shared.look_around().await };
+            actor.shared.runtime.spawn(looking);
+        });
+    }
+}
+
+impl Handler<Look> for GarbageCollector {
+    type Result = ();
+
+    fn handle(&mut self, _look: Look, context: &mut Context<Self>) {
+        if self.is_working {
+            return;
+        }
+        self.is_working = true;
+        let (run, shared) = (self.due(), Arc::clone(&self.shared));
+        let looked = self
+            .shared
+            .runtime
+            .spawn(async move { shared.look(run).await });
+        let ended = looked.into_actor(self).map(|ended, actor, context| {
+            actor.is_working = false;
+            match ended {
+                // There may be more of it by now.
+                Ok(Ok(counts)) if counts.is_any() => context.notify(Look),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => actor.complain(&error),
+                Err(error) => tracing::error!(%error, "a look for garbage has ended"),
+            }
+        });
+        context.spawn(ended);
+    }
+}
+
+impl Handler<Collect> for GarbageCollector {
+    type Result = ResponseFuture<Result<(), CollectionError>>;
+
+    fn handle(&mut self, collect: Collect, _context: &mut Context<Self>) -> Self::Result {
+        let shared = Arc::clone(&self.shared);
+        let work = async move { shared.collect(collect.run, &collect.progress).await };
+        let working = self.shared.runtime.spawn(work);
+        Box::pin(async move { working.await.unwrap_or(Err(CollectionError::Stopping)) })
+    }
+}
+
+impl Handler<SetPaused> for GarbageCollector {
+    type Result = ResponseFuture<Result<(), CollectionError>>;
+
+    fn handle(
+        &mut self,
+        SetPaused(is_paused): SetPaused,
+        _context: &mut Context<Self>,
+    ) -> Self::Result {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.set_paused(is_paused).await })
+    }
+}

@@ -1,0 +1,130 @@
+//! How fast collection goes: so many objects per second, and fewer while requests are slow.
+//!
+//! Slowness is that of the requests that move few bytes (`Metrics::recent_latency`), since the time
+//! of a large blob says nothing. Invariant: the factor stays between `PACE_FACTOR_MIN` and 1.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::limits::{PACE_FACTOR_MIN, PACE_LOOK, SLOW_REQUEST};
+use crate::telemetry::Metrics;
+
+/// The pace. It belongs to one worker; who asks for the factor shares it by [`Pace::factor`].
+#[derive(Debug)]
+pub struct Pace {
+    rate: u32,
+    metrics: Arc<Metrics>,
+    factor: Factor,
+    looked: Instant,
+    // When the objects that were taken so far are paid for.
+    free_at: Instant,
+}
+
+/// The part of the rate that is allowed now.
+#[derive(Debug, Clone)]
+pub struct Factor(Arc<AtomicU64>);
+
+impl Factor {
+    /// From `PACE_FACTOR_MIN` to 1.
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, factor: f64) {
+        self.0.store(factor.to_bits(), Ordering::Relaxed);
+    }
+}
+
+impl Pace {
+    /// At most `rate` objects in a second.
+    pub fn new(rate: u32, metrics: Arc<Metrics>) -> Self {
+        let now = Instant::now();
+        Self {
+            rate: rate.max(1),
+            metrics,
+            factor: Factor(Arc::new(AtomicU64::new(1.0_f64.to_bits()))),
+            looked: now,
+            free_at: now,
+        }
+    }
+
+    /// Objects that one step may take: what a tenth of a second allows, but at least one.
+    pub(super) fn batch(&self, most: usize) -> usize {
+        let allowed = f64::from(self.rate) * self.factor.get() / 10.0;
+        (allowed as usize).clamp(1, most)
+    }
+
+    /// The part of the rate that is allowed now, for whoever asks later.
+    pub fn factor(&self) -> Factor {
+        self.factor.clone()
+    }
+
+    /// Waits until `count` more objects are allowed.
+    pub(super) async fn take(&mut self, count: usize) {
+        let now = Instant::now();
+        if now.duration_since(self.looked) >= PACE_LOOK {
+            self.looked = now;
+            self.adjust();
+        }
+        let rate = f64::from(self.rate) * self.factor.get();
+        let cost = Duration::from_secs_f64(count as f64 / rate);
+        // What was not used while there was nothing to do is not saved up.
+        self.free_at = self.free_at.max(now) + cost;
+        sleep_until(self.free_at).await;
+    }
+
+    /// Half as fast when requests are slow, a little faster when they are not.
+    fn adjust(&mut self) {
+        let is_slow = self
+            .metrics
+            .recent_latency()
+            .is_some_and(|latency| latency > SLOW_REQUEST);
+        let factor = self.factor.get() * if is_slow { 0.5 } else { 1.25 };
+        self.factor.set(factor.clamp(PACE_FACTOR_MIN, 1.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_rate_is_taken() {
+        let mut pace = Pace::new(100, Arc::new(Metrics::new()));
+        let started = Instant::now();
+        for _ in 0..50 {
+            pace.take(10).await;
+        }
+        assert_eq!(started.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_requests_slow_it_down_and_it_recovers() {
+        let metrics = Arc::new(Metrics::new());
+        let mut pace = Pace::new(100, Arc::clone(&metrics));
+        let factor = pace.factor();
+        for _ in 0..20 {
+            metrics.note_latency(SLOW_REQUEST * 3);
+            tokio::time::advance(PACE_LOOK).await;
+            pace.take(1).await;
+        }
+        assert!((factor.get() - PACE_FACTOR_MIN).abs() < f64::EPSILON);
+        for _ in 0..200 {
+            metrics.note_latency(Duration::ZERO);
+            tokio::time::advance(PACE_LOOK).await;
+            pace.take(1).await;
+        }
+        assert!((factor.get() - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_takes_what_a_tenth_of_a_second_allows() {
+        let metrics = Arc::new(Metrics::new());
+        for (rate, batch) in [(1, 1), (100, 10), (100_000, 64)] {
+            assert_eq!(Pace::new(rate, Arc::clone(&metrics)).batch(64), batch);
+        }
+    }
+}

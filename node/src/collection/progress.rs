@@ -1,0 +1,144 @@
+//! What collection has done, and what it is at.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use roadstead_cluster::garbage::Backlog;
+
+/// What was collected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Abandoned uploads that were ended.
+    pub uploads: u64,
+    /// Untagged manifests that were deleted.
+    pub manifests: u64,
+    /// Links that were removed.
+    pub links: u64,
+    /// Objects that were deleted from the store.
+    pub objects: u64,
+    /// Their bytes, as far as they are known.
+    pub bytes: u64,
+    /// Objects that nothing named, deleted as well.
+    pub orphans: u64,
+    /// Deletes that the store refused.
+    pub failures: u64,
+}
+
+impl Counts {
+    /// What came since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            uploads: self.uploads.saturating_sub(earlier.uploads),
+            manifests: self.manifests.saturating_sub(earlier.manifests),
+            links: self.links.saturating_sub(earlier.links),
+            objects: self.objects.saturating_sub(earlier.objects),
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+            orphans: self.orphans.saturating_sub(earlier.orphans),
+            failures: self.failures.saturating_sub(earlier.failures),
+        }
+    }
+
+    /// Whether anything was taken away, so that it is worth looking again at once.
+    pub fn is_any(&self) -> bool {
+        self.uploads + self.manifests + self.links + self.objects > 0
+    }
+}
+
+/// What collection is at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each name says it")]
+pub enum Phase {
+    #[default]
+    Idle,
+    ExpireUploads,
+    ExpireManifests,
+    Condemn,
+    Delete,
+    Sweep,
+}
+
+impl Phase {
+    /// In words, for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::ExpireUploads => "expiring uploads",
+            Self::ExpireManifests => "expiring manifests",
+            Self::Condemn => "condemning links",
+            Self::Delete => "deleting objects",
+            Self::Sweep => "sweeping orphans",
+        }
+    }
+}
+
+/// What a sweep came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// When it began, for people.
+    pub started_at_unix_ms: u64,
+    /// How long it took, or has taken so far.
+    pub duration: Duration,
+    /// Objects and unfinished writes that were looked at.
+    pub objects: u64,
+    /// Of these, those that nothing names.
+    pub orphans: u64,
+    /// Entries of the store that are no objects; they stay.
+    pub foreign: u64,
+    /// Why it ended early.
+    pub error: Option<String>,
+}
+
+/// What collection has done and is at, shared between who works and who asks.
+#[derive(Debug, Default)]
+pub struct Progress(Mutex<State>);
+
+#[derive(Debug, Default, Clone)]
+struct State {
+    phase: Phase,
+    counts: Counts,
+    swept: Option<Swept>,
+    backlog: Option<Backlog>,
+}
+
+impl Progress {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it is at.
+    pub fn phase(&self) -> Phase {
+        self.state().phase
+    }
+
+    /// What was done.
+    pub fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    /// The last sweep, or the one that is under way.
+    pub fn swept(&self) -> Option<Swept> {
+        self.state().swept.clone()
+    }
+
+    /// What waited when it was last counted.
+    pub fn backlog(&self) -> Option<Backlog> {
+        self.state().backlog
+    }
+
+    pub(crate) fn note_backlog(&self, backlog: Backlog) {
+        self.state().backlog = Some(backlog);
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.state().phase = phase;
+    }
+
+    pub(super) fn count(&self, add: impl FnOnce(&mut Counts)) {
+        add(&mut self.state().counts);
+    }
+
+    pub(super) fn sweep(&self, swept: &Swept) {
+        self.state().swept = Some(swept.clone());
+    }
+}
