@@ -119,7 +119,7 @@ struct Look;
 
 /// The actor.
 #[derive(Debug)]
-pub struct GarbageCollector {
+pub(super) struct GarbageCollector {
     shared: Arc<Shared>,
     is_working: bool,
     uploads_due: Instant,
