@@ -17,11 +17,14 @@ mod pass;
 mod progress;
 mod settings;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use pace::{Factor, Pace};
 pub use pass::{Pass, Run, Tools};
 pub use progress::{Counts, Phase, Progress, Swept};
 pub use settings::settle_ages;
+pub(crate) use sweep::orphans;
 
 /// Why a look for garbage did not come to its end. The next one begins anew.
 #[derive(Debug, thiserror::Error)]

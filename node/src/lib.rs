@@ -4,7 +4,8 @@
 //!
 //! In reading order: what a user types (`cli`), what a node is made of and in which order it
 //! starts (`node`, `founding`), what it answers (`http`), what that means (`service`, `upload`),
-//! how requests wait for each other (`actor`), and what is taken away again (`collection`).
+//! how requests wait for each other (`actor`), what is taken away again (`collection`),
+//! and whether the store holds what it should (`verify`).
 
 pub mod cli;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod upload;
 pub mod actor;
 
 pub mod collection;
+pub mod verify;
 
 pub mod error;
 pub mod health;

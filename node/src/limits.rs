@@ -234,6 +234,18 @@ pub const PACE_FACTOR_MIN: f64 = 0.05;
 /// What waits for collection is counted up to here.
 pub const BACKLOG_COUNTED: usize = 100_000;
 
+/// Blobs or objects that `verify` looks at before it says how far it is.
+pub const VERIFIED_PER_STEP: usize = 256;
+
+/// Blobs that `verify` asks the store for at once: one hides the latency of the others.
+pub const VERIFIED_AT_ONCE: usize = 4;
+
+/// Bytes that `verify` reads in a second to hash them, unless it is told otherwise.
+pub const VERIFY_BYTES_PER_SECOND: u64 = 64 * 1024 * 1024;
+
+/// Repositories that a finding names.
+pub const VERIFY_REPOSITORIES_NAMED: usize = 5;
+
 /// What `Retry-After` says when the node cannot answer now, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 

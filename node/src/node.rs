@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Actor;
 use actix_rt::{Arbiter, System};
@@ -21,13 +22,13 @@ use crate::actor::{
     finish_deletion,
 };
 use crate::collection;
-use crate::config::{Config, DataFolder, Driver, Loaded};
+use crate::config::{Config, DataFolder, Driver, Loaded, Untagged};
 use crate::founding;
 use crate::health::Health;
 use crate::http::{Bound, Server, Shared};
 use crate::limits::{
     Capacity, DELETIONS_LOOK, DELETIONS_RESUMED, FILE_DESCRIPTORS_MIN, LOG_ENTRIES_KEPT,
-    LOG_LAST_LINES_TIME, PROPOSAL_TIMEOUT, RELEASE_TIME, SNAPSHOT_AFTER_ENTRIES,
+    LOG_LAST_LINES_TIME, PROPOSAL_TIMEOUT, RELEASE_TIME, SNAPSHOT_AFTER_ENTRIES, UNTAGGED_LOOK,
 };
 use crate::service::{Policy, Registry};
 use crate::space::Space;
@@ -149,6 +150,7 @@ async fn serve(
         CollectorOptions {
             rate: config.collection.rate,
             sweep: config.collection.sweep,
+            untagged_look: untagged_look(&config),
             purging: config.storage.upload_purging.clone(),
             is_read_only: config.storage.is_read_only,
         },
@@ -261,6 +263,14 @@ fn show_raft(metrics: &Metrics, metadata: Metadata) {
             snapshot_index: status.snapshot_index,
         })
     });
+}
+
+/// A policy that lets manifests live for a short time only is looked after more often.
+fn untagged_look(config: &Config) -> Duration {
+    match &config.collection.untagged {
+        Some(Untagged::Expire { age, .. }) => (*age / 4).min(UNTAGGED_LOOK),
+        Some(Untagged::Keep) | None => UNTAGGED_LOOK,
+    }
 }
 
 /// Lets every scrape ask how collection goes.

@@ -203,6 +203,14 @@ pub fn blobs<V: View + ?Sized>(
     all(view, &keys::blobs(), from, limit)
 }
 
+/// A blob, whichever repositories hold it.
+///
+/// # Errors
+/// [`Fault`].
+pub fn blob<V: View + ?Sized>(view: &V, digest: &str) -> Result<Option<Blob>, Fault> {
+    view.row(&keys::blob(digest))
+}
+
 /// What the metadata say of an object key; `None` when they do not know it.
 ///
 /// # Errors

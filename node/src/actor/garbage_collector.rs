@@ -21,7 +21,7 @@ use crate::collection::{CollectionError, Counts, Factor, Pace, Pass, Progress, R
 use crate::config;
 use crate::error::{RegistryError, outcome};
 use crate::limits::{
-    BACKLOG_COUNTED, COLLECTION_LOOK, COLLECTOR_MAILBOX, FIRST_SWEEP, MARKER_LOOK, UNTAGGED_LOOK,
+    BACKLOG_COUNTED, COLLECTION_LOOK, COLLECTOR_MAILBOX, FIRST_SWEEP, MARKER_LOOK,
 };
 use crate::store_guard::StoreGuard;
 use crate::telemetry::Metrics;
@@ -33,6 +33,8 @@ pub struct Options {
     pub rate: u32,
     /// `gc.sweep`.
     pub sweep: Duration,
+    /// How often untagged manifests are looked for.
+    pub untagged_look: Duration,
     /// `storage.maintenance.uploadpurging`.
     pub purging: config::UploadPurging,
     /// `storage.maintenance.readonly`: nothing is collected.
@@ -313,10 +315,11 @@ impl GarbageCollector {
         let now = Instant::now();
         let sweep = self.shared.options.sweep;
         let interval = self.shared.options.purging.interval;
+        let untagged_look = self.shared.options.untagged_look;
         Run {
             is_dry: false,
             uploads: is_due(&mut self.uploads_due, now, interval),
-            manifests: is_due(&mut self.manifests_due, now, UNTAGGED_LOOK),
+            manifests: is_due(&mut self.manifests_due, now, untagged_look),
             sweep: is_due(&mut self.sweep_due, now, sweep),
         }
     }

@@ -1,0 +1,171 @@
+//! A store in memory between which and the collector a test stands: deletes wait or are refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use roadstead_storage::{
+    BlobReader, BlobStore, BlobWriter, Checkpoint, Marker, Memory, ObjectInfo, ObjectKey, Result,
+};
+use tokio::sync::{Notify, Semaphore};
+use url::Url;
+
+/// The store.
+#[derive(Debug)]
+pub(super) struct Shim {
+    inner: Memory,
+    marker: Mutex<Option<Option<Marker>>>,
+    refused: Mutex<BTreeSet<String>>,
+    deletes: Mutex<BTreeMap<String, u64>>,
+    asked: Notify,
+    gate: Arc<Semaphore>,
+}
+
+/// Holds deletes back until it is released.
+pub(super) struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    pub(super) fn release(self) {
+        self.0.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+}
+
+impl Default for Shim {
+    fn default() -> Self {
+        Self {
+            inner: Memory::new(),
+            marker: Mutex::default(),
+            refused: Mutex::default(),
+            deletes: Mutex::default(),
+            asked: Notify::new(),
+            gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS / 2)),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shim {
+    /// From now on deletes wait.
+    pub(super) fn hold_deletes(&self) -> Gate {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+        Gate(Arc::clone(&self.gate))
+    }
+
+    /// From now on exactly these keys cannot be deleted.
+    pub(super) fn refuse(&self, keys: impl IntoIterator<Item = String>) {
+        *lock(&self.refused) = keys.into_iter().collect();
+    }
+
+    /// Puts another marker in place, or none.
+    pub(super) fn put_marker(&self, marker: Option<&Marker>) {
+        *lock(&self.marker) = Some(marker.copied());
+    }
+
+    /// How often the delete of a key was asked for.
+    pub(super) fn deletes_of(&self, key: &str) -> u64 {
+        lock(&self.deletes).get(key).copied().unwrap_or_default()
+    }
+
+    /// Waits until as many deletes were asked for.
+    pub(super) async fn wait_for_deletes(&self, count: u64) {
+        let all = async {
+            loop {
+                let asked = self.asked.notified();
+                if lock(&self.deletes).values().sum::<u64>() >= count {
+                    return;
+                }
+                asked.await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), all).await;
+        waited.expect("deletes are asked for");
+    }
+}
+
+#[async_trait]
+impl BlobStore for Shim {
+    fn name(&self) -> &'static str {
+        "shim"
+    }
+
+    async fn create(&self, key: &ObjectKey) -> Result<Box<dyn BlobWriter>> {
+        self.inner.create(key).await
+    }
+
+    async fn resume(
+        &self,
+        key: &ObjectKey,
+        checkpoint: &Checkpoint,
+    ) -> Result<Box<dyn BlobWriter>> {
+        self.inner.resume(key, checkpoint).await
+    }
+
+    async fn take_over(
+        &self,
+        from: &ObjectKey,
+        checkpoint: &Checkpoint,
+        to: &ObjectKey,
+    ) -> Result<Box<dyn BlobWriter>> {
+        self.inner.take_over(from, checkpoint, to).await
+    }
+
+    async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<BlobReader> {
+        self.inner.read(key, range).await
+    }
+
+    async fn size(&self, key: &ObjectKey) -> Result<u64> {
+        self.inner.size(key).await
+    }
+
+    async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
+        for key in keys {
+            *lock(&self.deletes)
+                .entry(key.as_str().to_owned())
+                .or_default() += 1;
+        }
+        self.asked.notify_waiters();
+        let _permit = self.gate.acquire().await.expect("it is never closed");
+        let refused = lock(&self.refused).clone();
+        let mut results = Vec::new();
+        for key in keys {
+            if refused.contains(key.as_str()) {
+                // Any error serves: that of a key which is not there is at hand.
+                let missing = self.inner.size(&super::fresh_key()).await;
+                results.push(missing.map(drop));
+            } else {
+                results.extend(self.inner.delete(std::slice::from_ref(key)).await);
+            }
+        }
+        results
+    }
+
+    fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo>> {
+        self.inner.list(prefix)
+    }
+
+    async fn redirect_url(&self, key: &ObjectKey, valid_for: Duration) -> Result<Option<Url>> {
+        self.inner.redirect_url(key, valid_for).await
+    }
+
+    async fn read_marker(&self) -> Result<Option<Marker>> {
+        let put = *lock(&self.marker);
+        match put {
+            Some(marker) => Ok(marker),
+            None => self.inner.read_marker().await,
+        }
+    }
+
+    async fn write_marker(&self, marker: &Marker) -> Result<()> {
+        self.inner.write_marker(marker).await
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.inner.check().await
+    }
+}
