@@ -241,7 +241,7 @@ async fn keys_that_cannot_be_deleted_hold_up_no_others_and_are_tried_again() {
     for _ in 0..50 {
         node.look().await.expect("a look");
     }
-    assert!(node.store.deletes_of(key.as_str()) <= asked + 1);
+    assert!(node.store.deletes_of(key.as_str()) <= asked + 5);
     assert!(node.progress.counts().failures >= 1);
     node.store.refuse([]);
     node.look_until("it goes after all", |counts, _| counts.objects == 2)
@@ -349,13 +349,13 @@ async fn a_sweep_takes_what_nothing_names_and_leaves_the_rest() {
 async fn a_renewed_hold_lasts_another_grace() {
     let mut node = node().await;
     node.change(ChangeSettings {
-        grace_ms: Some(300),
+        grace_ms: Some(1_000),
         ..ChangeSettings::default()
     })
     .await;
     let blob = node.push(b"seen").await;
     let started = Instant::now();
-    while started.elapsed() < Duration::from_millis(1_500) {
+    while started.elapsed() < Duration::from_millis(3_500) {
         let renew = RenewHold {
             repository: repository().to_string(),
             digests: vec![blob.to_string()],
@@ -368,7 +368,7 @@ async fn a_renewed_hold_lasts_another_grace() {
     let renewed = Instant::now();
     node.look_until("it goes", |counts, _| counts.objects == 1)
         .await;
-    assert!(renewed.elapsed() >= Duration::from_millis(300));
+    assert!(renewed.elapsed() >= Duration::from_millis(1_000));
 }
 
 async fn propose(node: &Node, action: Action) -> bool {
