@@ -2,17 +2,18 @@
 
 use expect_test::expect;
 use roadstead_cluster::metadata::keys;
-use roadstead_proto::rpc::state::Repository;
+use roadstead_proto::rpc::state::{Deletion, Repository};
 
 use super::machine::{Machine, check};
 
-/// Marks a repository, which no command does yet.
+/// Marks a repository without a step of its deletion.
 pub(crate) fn mark_deleting(machine: &mut Machine, name: &str) {
     let row = Repository {
         deleting: true,
         ..Repository::default()
     };
     machine.put(&keys::repository(name), &row);
+    machine.put(&keys::deletion(name, ""), &Deletion::default());
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn deleting_the_last_link_reclaims_the_object() {
             ~ clock = 8
             - linked_in d/b
             - links b/d
-            ~ objects k-d-a = reclaimed 8
+            ~ objects k-d-a = reclaimed 8 size 9
             + reclaimable 8 k-d-a
             ~ repositories b = manifests 0 tags 0 links 0 created u1000
             > unlink d in b
@@ -189,7 +190,7 @@ fn a_blob_can_be_deleted_when_its_manifest_is() {
             - candidates 200 a/d
             - linked_in d/a
             - links a/d
-            ~ objects k-d-a = reclaimed 0
+            ~ objects k-d-a = reclaimed 0 size 9
             + reclaimable 0 k-d-a
             ~ repositories a = manifests 0 tags 0 links 0 created u1000
         "#]],
@@ -241,6 +242,8 @@ fn renewing_an_unheld_manifest_makes_it_unheld_from_now() {
             done
             + clock = 150
             ~ manifests a/m = image size 9 u1000 unheld 150
+            - unheld 0 a/m
+            + unheld 150 a/m
             > renew m in a
             done
         "#]],
@@ -269,7 +272,7 @@ fn a_changed_grace_counts_for_holds_from_then_on() {
             ~ clock = 200
             - linked_in e/a
             - links a/e
-            ~ objects k-e-a = reclaimed 200
+            ~ objects k-e-a = reclaimed 200 size 9
             + reclaimable 200 k-e-a
             ~ repositories a = manifests 0 tags 0 links 1 created u1000
         "#]],
@@ -342,7 +345,7 @@ fn a_damaged_blob_goes_like_any_other() {
             + clock = 200
             - linked_in d/a
             - links a/d
-            ~ objects k-d-a = reclaimed 200
+            ~ objects k-d-a = reclaimed 200 size 9
             + reclaimable 200 k-d-a
             ~ repositories a = manifests 0 tags 0 links 0 created u1000
         "#]],

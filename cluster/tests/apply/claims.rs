@@ -43,7 +43,7 @@ fn a_checkpoint_on_the_new_key_lets_the_former_go() {
         expect![[r#"
             done
             + clock = 7
-            ~ objects k = reclaimed 7 checkpoint c5
+            ~ objects k = reclaimed 7 size 5 checkpoint c5
             + reclaimable 7 k
             ~ uploads u = in a at l epoch 2 by 2.1 offset 5 d5 h-d5 updated 7 u1000
         "#]],
@@ -65,7 +65,7 @@ fn a_commit_on_the_new_key_lets_the_former_go() {
             + committed u/d = a until 3600007
             + linked_in d/a
             + links a/d = hold 207 u1007
-            ~ objects k = reclaimed 7 checkpoint c5
+            ~ objects k = reclaimed 7 size 5 checkpoint c5
             ~ objects l = live d
             + reclaimable 7 k
             + repositories a = manifests 0 tags 0 links 1 created u1007
@@ -101,14 +101,14 @@ fn a_second_claim_before_a_checkpoint_keeps_the_bytes_of_the_first_owner() {
             > @7 claim u 2 by 1.2 at m
             claimed in a at m former k epoch 3 by 1.2 offset 5 c5 h-c5 updated 7 u1000
             + clock = 7
-            ~ objects l = reclaimed 7
+            ~ objects l = reclaimed 7 size 0
             + objects m = uploading u
             + reclaimable 7 l
             ~ uploads u = in a at m former k epoch 3 by 1.2 offset 5 c5 h-c5 updated 7 u1000
             > @8 checkpoint u 3 6 m6
             done
             ~ clock = 8
-            ~ objects k = reclaimed 8 checkpoint c5
+            ~ objects k = reclaimed 8 size 5 checkpoint c5
             + reclaimable 8 k
             ~ uploads u = in a at m epoch 3 by 1.2 offset 6 m6 h-m6 updated 8 u1000
         "#]],
@@ -160,7 +160,7 @@ fn a_repeated_claim_gets_the_row_as_it_is_now() {
             claimed in a at l former k epoch 2 by 2.1 offset 0 updated 0 u1000
             > checkpoint u 2 5 l5
             done
-            ~ objects k = reclaimed 0
+            ~ objects k = reclaimed 0 size 0
             + reclaimable 0 k
             ~ uploads u = in a at l epoch 2 by 2.1 offset 5 l5 h-l5 updated 0 u1000
             > claim u 1 by 2.1 at l

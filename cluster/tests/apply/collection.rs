@@ -22,7 +22,7 @@ fn a_link_is_condemned_when_its_hold_is_over_and_not_before() {
             ~ clock = 200
             - linked_in d/a
             - links a/d
-            ~ objects k-d-a = reclaimed 200
+            ~ objects k-d-a = reclaimed 200 size 9
             + reclaimable 200 k-d-a
             ~ repositories a = manifests 0 tags 0 links 0 created u1000
             > condemn a/d
@@ -66,7 +66,7 @@ fn a_link_whose_hold_was_renewed_meanwhile_stays() {
             ~ clock = 399
             - linked_in d/a
             - links a/d
-            ~ objects k-d-a = reclaimed 399
+            ~ objects k-d-a = reclaimed 399 size 9
             + reclaimable 399 k-d-a
             ~ repositories a = manifests 0 tags 0 links 0 created u1000
         "#]],
@@ -106,6 +106,7 @@ fn a_new_hold_begins_when_the_last_manifest_goes() {
             - manifests a/m1
             - references a/d/m1
             ~ repositories a = manifests 1 tags 0 links 1 created u1000
+            - unheld 0 a/m1
             > @2000 delete m2 in a
             finished
             + candidates 2200 a/d
@@ -117,6 +118,7 @@ fn a_new_hold_begins_when_the_last_manifest_goes() {
             - manifests a/m2
             - references a/d/m2
             ~ repositories a = manifests 0 tags 0 links 1 created u1000
+            - unheld 0 a/m2
             > @2199 condemn a/d
             condemned links 0 objects 0
             ~ clock = 2199
@@ -127,7 +129,7 @@ fn a_new_hold_begins_when_the_last_manifest_goes() {
             ~ clock = 2200
             - linked_in d/a
             - links a/d
-            ~ objects k-d-a = reclaimed 2200
+            ~ objects k-d-a = reclaimed 2200 size 9
             + reclaimable 2200 k-d-a
             ~ repositories a = manifests 0 tags 0 links 0 created u1000
         "#]],
@@ -151,8 +153,8 @@ fn condemning_passes_over_what_is_not_there_and_counts_each_link_once() {
             - linked_in e/a
             - links a/d
             - links a/e
-            ~ objects k-d-a = reclaimed 200
-            ~ objects k-e-a = reclaimed 200
+            ~ objects k-d-a = reclaimed 200 size 9
+            ~ objects k-e-a = reclaimed 200 size 9
             + reclaimable 200 k-d-a
             + reclaimable 200 k-e-a
             ~ repositories a = manifests 0 tags 0 links 0 created u1000

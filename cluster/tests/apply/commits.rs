@@ -39,7 +39,7 @@ fn a_commit_of_a_stored_digest_reclaims_the_new_object_and_links_the_old() {
             + committed u/d = b until 3600007
             + linked_in d/b
             + links b/d = hold 207 u1007
-            ~ objects k = reclaimed 7
+            ~ objects k = reclaimed 7 size 9
             + reclaimable 7 k
             + repositories b = manifests 0 tags 0 links 1 created u1007
             - uploads u
@@ -60,7 +60,7 @@ fn a_commit_of_a_blob_that_the_repository_holds_renews_its_hold() {
             + clock = 7
             + committed u/d = a until 3600007
             ~ links a/d = hold 207 u1000
-            ~ objects k = reclaimed 7
+            ~ objects k = reclaimed 7 size 9
             + reclaimable 7 k
             - uploads u
         "#]],
@@ -83,7 +83,7 @@ fn a_commit_replaces_a_damaged_object_for_every_repository() {
             + linked_in d/b
             + links b/d = hold 207 u1007
             ~ objects k = live d
-            ~ objects k-d-a = reclaimed 7
+            ~ objects k-d-a = reclaimed 7 size 9
             + reclaimable 7 k-d-a
             + repositories b = manifests 0 tags 0 links 1 created u1007
             - uploads u
@@ -226,7 +226,7 @@ fn a_commit_drops_a_few_expired_memories_and_no_others() {
         - committed u-d-r3/d
         + linked_in d/a
         + links a/d = hold 3600200 u3601000
-        ~ objects k = reclaimed 3600000
+        ~ objects k = reclaimed 3600000 size 9
         + reclaimable 3600000 k
         + repositories a = manifests 0 tags 0 links 1 created u3601000
         - uploads t
@@ -239,7 +239,7 @@ fn a_commit_drops_a_few_expired_memories_and_no_others() {
         > commit v 1 as d in a
         done
         + committed v/d = a until 7200000
-        ~ objects l = reclaimed 3600000
+        ~ objects l = reclaimed 3600000 size 9
         + reclaimable 3600000 l
         - uploads v
         > commit a 1 as d in a
@@ -247,7 +247,7 @@ fn a_commit_drops_a_few_expired_memories_and_no_others() {
         + committed a/d = a until 7200000
         - committed u-d-r4/d
         - committed u-d-r5/d
-        ~ objects m = reclaimed 3600000
+        ~ objects m = reclaimed 3600000 size 9
         + reclaimable 3600000 m
         - uploads a
     "#]]

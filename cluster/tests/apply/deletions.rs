@@ -49,6 +49,7 @@ fn a_blob_that_another_manifest_references_stays_retained() {
             - manifests a/m1
             - references a/d/m1
             ~ repositories a = manifests 1 tags 0 links 1 created u1000
+            - unheld 0 a/m1
         "#]],
     );
 }
@@ -195,6 +196,7 @@ fn a_tag_can_be_moved_away_or_deleted_while_its_manifest_is_being_deleted() {
         ~ repositories a = manifests 2 tags 1 links 1 created u1000
         - tagged_by a/m/t257
         - tags a/t257
+        + unheld 0 a/m
         > continue m in a
         finished
         + candidates 200 a/d
@@ -205,6 +207,7 @@ fn a_tag_can_be_moved_away_or_deleted_while_its_manifest_is_being_deleted() {
         - manifests a/m
         - references a/d/m
         ~ repositories a = manifests 1 tags 1 links 1 created u1000
+        - unheld 0 a/m
     "#]]
     .assert_eq(&text);
     let tagged = read::tag(&machine.state, "a", "t256").unwrap();
@@ -227,6 +230,7 @@ fn an_optional_child_that_is_being_deleted_still_goes() {
         + manifests a/index = image size 13 u1000 unheld 0
         + references a/m/index
         ~ repositories a = manifests 2 tags 1 links 1 created u1000
+        + unheld 0 a/index
         > continue m in a
         finished
         + candidates 200 a/d

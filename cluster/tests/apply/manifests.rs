@@ -23,6 +23,7 @@ fn a_manifest_is_stored_with_its_contents_and_retains_its_blobs() {
             + references a/d/m
             + references a/e/m
             ~ repositories a = manifests 1 tags 0 links 2 created u1000
+            + unheld 7 a/m
         "#]],
     );
 }
@@ -62,6 +63,7 @@ fn a_manifest_with_a_damaged_blob_is_refused_even_if_it_is_stored() {
             + manifests a/m3 = image size 10 u1000 unheld 0
             + references a/d/m3
             ~ repositories a = manifests 2 tags 0 links 1 created u1000
+            + unheld 0 a/m3
         "#]],
     );
 }
@@ -83,6 +85,7 @@ fn a_manifest_may_come_before_its_optional_contents() {
             + references a/c/m
             + references a/d/m
             + repositories a = manifests 1 tags 0 links 0 created u1000
+            + unheld 0 a/m
             > begin u in a at k
             done
             + objects k = uploading u
@@ -115,6 +118,7 @@ fn a_manifest_takes_its_blob_out_of_the_candidates_of_its_repository_only() {
             + manifests b/m = image size 9 u1000 unheld 0
             + references b/d/m
             ~ repositories b = manifests 1 tags 0 links 1 created u1000
+            + unheld 0 b/m
         "#]],
     );
 }
@@ -133,12 +137,14 @@ fn one_body_serves_every_repository() {
             + manifest_in m/b
             + manifests b/m = image size 9 u1000 unheld 0
             + repositories b = manifests 1 tags 0 links 0 created u1000
+            + unheld 0 b/m
             > delete m in a
             finished
             - contents a/m
             - manifest_in m/a
             - manifests a/m
             ~ repositories a = manifests 0 tags 0 links 0 created u1000
+            - unheld 0 a/m
             > delete m in b
             finished
             - contents b/m
@@ -146,6 +152,7 @@ fn one_body_serves_every_repository() {
             - manifest_in m/b
             - manifests b/m
             ~ repositories b = manifests 0 tags 0 links 0 created u1000
+            - unheld 0 b/m
         "#]],
     );
 }
@@ -156,10 +163,12 @@ fn putting_an_unheld_manifest_again_renews_it() {
         "put m in a",
         "@7 put m in a",
         expect![[r#"
-        done
-        + clock = 7
-        ~ manifests a/m = image size 9 u1000 unheld 7
-    "#]],
+            done
+            + clock = 7
+            ~ manifests a/m = image size 9 u1000 unheld 7
+            - unheld 0 a/m
+            + unheld 7 a/m
+        "#]],
     );
 }
 
@@ -181,16 +190,18 @@ fn an_index_holds_its_children() {
         "put c in a",
         "@7 put m in a of c*",
         expect![[r#"
-        done
-        + clock = 7
-        + contents a/m = c
-        + manifest_bodies m = body of m
-        + manifest_in m/a
-        ~ manifests a/c = image size 9 u1000
-        + manifests a/m = image size 9 u1007 unheld 7
-        + references a/c/m
-        ~ repositories a = manifests 2 tags 0 links 0 created u1000
-    "#]],
+            done
+            + clock = 7
+            + contents a/m = c
+            + manifest_bodies m = body of m
+            + manifest_in m/a
+            ~ manifests a/c = image size 9 u1000
+            + manifests a/m = image size 9 u1007 unheld 7
+            + references a/c/m
+            ~ repositories a = manifests 2 tags 0 links 0 created u1000
+            - unheld 0 a/c
+            + unheld 7 a/m
+        "#]],
     );
 }
 
@@ -248,6 +259,7 @@ fn a_child_begins_to_be_unheld_when_its_last_index_goes() {
             - manifests a/m1
             - references a/c/m1
             ~ repositories a = manifests 2 tags 0 links 0 created u1000
+            - unheld 0 a/m1
             > @8 delete m2 in a
             finished
             ~ clock = 8
@@ -258,6 +270,8 @@ fn a_child_begins_to_be_unheld_when_its_last_index_goes() {
             - manifests a/m2
             - references a/c/m2
             ~ repositories a = manifests 1 tags 0 links 0 created u1000
+            - unheld 0 a/m2
+            + unheld 8 a/c
         "#]],
     );
 }
@@ -298,6 +312,7 @@ fn a_referrer_may_come_before_its_subject_and_does_not_hold_it() {
             + manifest_in m/a
             + manifests a/m = image size 9 u1000 unheld 0
             ~ repositories a = manifests 2 tags 0 links 0 created u1000
+            + unheld 0 a/m
             > delete m in a
             finished
             - contents a/m
@@ -305,6 +320,7 @@ fn a_referrer_may_come_before_its_subject_and_does_not_hold_it() {
             - manifest_in m/a
             - manifests a/m
             ~ repositories a = manifests 1 tags 0 links 0 created u1000
+            - unheld 0 a/m
             > delete r in a
             finished
             - contents a/r
@@ -313,6 +329,7 @@ fn a_referrer_may_come_before_its_subject_and_does_not_hold_it() {
             - manifests a/r
             - referrers a/m/r
             ~ repositories a = manifests 0 tags 0 links 0 created u1000
+            - unheld 0 a/r
         "#]],
     );
 }

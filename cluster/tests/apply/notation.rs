@@ -6,7 +6,7 @@
 //! found CLUSTER GRACE LEVEL             mount DIGEST from REPOSITORY to REPOSITORY
 //! start NODE INSTANCE [LEVEL-MAX]       unlink DIGEST in REPOSITORY
 //! marker CLUSTER INCARNATION            renew DIGEST.. in REPOSITORY
-//! settings [GRACE]                      damage DIGEST at KEY
+//! settings [GRACE] [SETTING..]          damage DIGEST at KEY
 //! level LEVEL
 //!                                       put MANIFEST in REPOSITORY [of CONTENT..]
 //! begin UPLOAD in REPOSITORY at KEY         [subject MANIFEST] [tags TAG..]
@@ -15,8 +15,14 @@
 //! claim UPLOAD EPOCH by NODE.BOOT at KEY
 //! commit UPLOAD EPOCH as DIGEST in REPOSITORY
 //! cancel UPLOAD EPOCH                   untag TAG in REPOSITORY
-//! condemn REPOSITORY/DIGEST..           forget KEY..
+//!                                       delete-repository REPOSITORY
+//! condemn REPOSITORY/DIGEST..           continue-repository REPOSITORY
+//! forget KEY..
+//! expire-upload UPLOAD/EPOCH..          expire REPOSITORY/MANIFEST..
 //! ```
+//!
+//! A setting is `reading MS`, `uploads MS`, `untagged MS`, `only REPOSITORY` (of `untagged`),
+//! `paused` or `resumed`.
 //!
 //! A content is a blob (`d1`) or a child manifest (`m1*`); with `?` it may be absent. A tag `t*300`
 //! stands for 300 tags. Without `@now` a command is stamped with the time of the one before it.
@@ -25,8 +31,10 @@
 use std::collections::VecDeque;
 
 use roadstead_proto::rpc::metadata::command::Action;
-use roadstead_proto::rpc::metadata::{self as rpc, Command, Content, LinkName, Origin};
-use roadstead_proto::rpc::state::Owner;
+use roadstead_proto::rpc::metadata::{
+    self as rpc, Command, Content, LinkName, ManifestName, Origin, UploadName,
+};
+use roadstead_proto::rpc::state::{Owner, Untagged};
 
 /// What a wall clock reads when cluster time is zero.
 pub(crate) const UNIX_OFFSET_MS: u64 = 1000;
@@ -78,7 +86,19 @@ fn cluster_action(name: &str, words: &mut Words) -> Option<Action> {
             incarnation: words.number(),
         }),
         "settings" => Action::ChangeSettings(rpc::ChangeSettings {
-            grace_ms: words.optional_number(),
+            grace_ms: words.leading_number(),
+            reading_delay_ms: words.setting("reading").map(|word| number(&word)),
+            upload_age_ms: words.setting("uploads").map(|word| number(&word)),
+            untagged: words.setting("untagged").map(|word| Untagged {
+                age_ms: number(&word),
+                repositories: words.setting("only").into_iter().collect(),
+            }),
+            collection_paused: match words.left.pop_front().as_deref() {
+                None => None,
+                Some("paused") => Some(true),
+                Some("resumed") => Some(false),
+                Some(word) => panic!("{word} is no setting"),
+            },
         }),
         "level" => Action::RaiseFeatureLevel(rpc::RaiseFeatureLevel {
             level: words.number(),
@@ -176,12 +196,31 @@ fn content_action(name: &str, words: &mut Words) -> Option<Action> {
             tag: words.text(),
             repository: words.text(),
         }),
+        "delete-repository" => Action::DeleteRepository(rpc::DeleteRepository {
+            repository: words.text(),
+        }),
+        "continue-repository" => Action::ContinueDeletion(rpc::ContinueDeletion {
+            repository: words.text(),
+            digest: String::new(),
+        }),
         "condemn" => Action::Condemn(rpc::Condemn {
             links: words.rest().iter().map(|word| link_name(word)).collect(),
         }),
         "forget" => Action::Forget(rpc::Forget {
             object_keys: words.rest(),
         }),
+        "expire-upload" => Action::ExpireUploads(rpc::ExpireUploads {
+            uploads: words.rest().iter().map(|word| upload_name(word)).collect(),
+        }),
+        "expire" => {
+            let names = words.rest();
+            let manifests = names.iter().map(|word| link_name(word));
+            Action::ExpireManifests(rpc::ExpireManifests {
+                manifests: manifests
+                    .map(|LinkName { repository, digest }| ManifestName { repository, digest })
+                    .collect(),
+            })
+        }
         _ => return None,
     })
 }
@@ -212,6 +251,20 @@ impl Words {
 
     fn optional_number(&mut self) -> Option<u64> {
         self.left.pop_front().map(|word| number(&word))
+    }
+
+    /// The next word, if it is a number.
+    fn leading_number(&mut self) -> Option<u64> {
+        let number = self.left.front()?.parse().ok()?;
+        self.left.pop_front();
+        Some(number)
+    }
+
+    /// The word after the next one, if that is `name`.
+    fn setting(&mut self, name: &str) -> Option<String> {
+        self.left.front().filter(|word| *word == name)?;
+        self.left.pop_front();
+        Some(self.text())
     }
 
     fn rest(&mut self) -> Vec<String> {
@@ -303,6 +356,14 @@ fn content(word: &str) -> Content {
         digest: digest.to_owned(),
         is_manifest: word.contains('*'),
         is_required: !word.contains('?'),
+    }
+}
+
+fn upload_name(word: &str) -> UploadName {
+    let (upload, epoch) = word.split_once('/').expect("upload/epoch");
+    UploadName {
+        upload: upload.to_owned(),
+        epoch: number(epoch),
     }
 }
 

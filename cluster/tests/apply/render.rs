@@ -64,6 +64,7 @@ pub(crate) fn response(response: &Response) -> String {
                 condemned.links, condemned.objects
             )
         }
+        Outcome::Expired(expired) => format!("expired {}", expired.count),
     }
 }
 
@@ -79,7 +80,7 @@ fn refusal_text(refusal: &Refusal) -> String {
 fn key_text(table: Table, key: &[u8]) -> String {
     let split = || keys::split_number(key).expect("a number");
     match table {
-        Table::Candidates | Table::Reclaimable => {
+        Table::Candidates | Table::Reclaimable | Table::Unheld => {
             let (number, rest) = split();
             format!("{number} {}", keys::parts(rest).join("/"))
         }
@@ -158,15 +159,16 @@ fn row_text(table: Table, bytes: &[u8]) -> String {
         Table::Requests => response(&decode(bytes)),
         Table::Members => member(&decode(bytes)),
         Table::Settings => settings(&decode(bytes)),
+        Table::Deletions => part("told", &decode::<state::Deletion>(bytes).last_referrer),
         Table::Clock => decode::<state::Clock>(bytes).now_ms.to_string(),
         Table::TaggedBy
         | Table::ManifestIn
-        | Table::Deletions
         | Table::LinkedIn
         | Table::References
         | Table::Referrers
         | Table::Candidates
-        | Table::Reclaimable => {
+        | Table::Reclaimable
+        | Table::Unheld => {
             decode::<state::Presence>(bytes);
             String::new()
         }
@@ -193,7 +195,7 @@ fn object(row: state::Object) -> String {
         object::State::Live(digest) => format!("live {digest}"),
         object::State::Reclaimed(row) => {
             let checkpoint = part(" checkpoint", &bytes_text(&row.checkpoint));
-            format!("reclaimed {}{checkpoint}", row.since_ms)
+            format!("reclaimed {} size {}{checkpoint}", row.since_ms, row.size)
         }
     }
 }
@@ -232,12 +234,20 @@ fn member(row: &state::Member) -> String {
 }
 
 fn settings(row: &state::Settings) -> String {
+    let number = |name, number: Option<u64>| number.map(|it| format!(" {name} {it}"));
+    let untagged = row.untagged.as_ref();
+    let only = untagged.map_or_else(String::new, |it| it.repositories.join(" "));
     format!(
-        "{} incarnation {} level {} grace {}{}",
+        "{} incarnation {} level {} grace {}{}{}{}{}{}{}",
         row.cluster_id,
         row.incarnation,
         row.feature_level,
         row.grace_ms,
-        flag(row.marker_written, "marker")
+        flag(row.marker_written, "marker"),
+        number("reading", row.reading_delay_ms).unwrap_or_default(),
+        number("uploads", row.upload_age_ms).unwrap_or_default(),
+        number("untagged", untagged.map(|it| it.age_ms)).unwrap_or_default(),
+        part(" only", &only),
+        flag(row.collection_paused, "paused"),
     )
 }

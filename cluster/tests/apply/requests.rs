@@ -76,6 +76,7 @@ fn nodes_number_their_requests_independently() {
             + requests 2.1#1 = done
             - tagged_by a/m/x
             - tags a/x
+            + unheld 0 a/m
         "#]],
     );
 }
@@ -116,6 +117,7 @@ fn a_new_boot_numbers_from_the_beginning() {
             + requests 1.2#1 = done
             - tagged_by a/m/x
             - tags a/x
+            + unheld 0 a/m
         "#]],
     );
 }
@@ -240,6 +242,7 @@ fn a_command_without_origin_is_executed_each_time() {
             ~ repositories a = manifests 1 tags 0 links 0 created u1000
             - tagged_by a/m/x
             - tags a/x
+            + unheld 0 a/m
             > untag x in a
             refused TAG_UNKNOWN
         "#]],

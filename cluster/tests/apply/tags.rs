@@ -60,6 +60,7 @@ fn a_tag_moves_to_another_manifest_and_the_former_begins_to_be_unheld() {
             - tagged_by a/m1/x
             + tagged_by a/m2/x
             ~ tags a/x = m2 u1007
+            + unheld 7 a/m1
         "#]],
     );
 }
@@ -118,6 +119,7 @@ fn tags_of_repositories_are_their_own() {
             ~ repositories a = manifests 1 tags 0 links 0 created u1000
             - tagged_by a/m/x
             - tags a/x
+            + unheld 0 a/m
         "#]],
     );
 }
@@ -142,6 +144,7 @@ fn a_deleted_tag_leaves_its_manifest() {
             ~ repositories a = manifests 1 tags 0 links 0 created u1000
             - tagged_by a/m/y
             - tags a/y
+            + unheld 8 a/m
         "#]],
     );
 }

@@ -58,7 +58,7 @@ fn a_hold_counts_from_cluster_time_not_from_a_stamp_behind_it() {
             ~ clock = 700
             - linked_in d/a
             - links a/d
-            ~ objects k = reclaimed 700
+            ~ objects k = reclaimed 700 size 9
             + reclaimable 700 k
             ~ repositories a = manifests 0 tags 0 links 0 created u1010
         "#]],

@@ -252,7 +252,7 @@ fn a_cancelled_upload_leaves_its_key_with_what_its_removal_needs() {
             > @7 cancel u 1
             done
             + clock = 7
-            ~ objects k = reclaimed 7 checkpoint c5
+            ~ objects k = reclaimed 7 size 5 checkpoint c5
             + reclaimable 7 k
             - uploads u
             > cancel u 1
@@ -271,8 +271,8 @@ fn a_cancelled_take_over_reclaims_both_keys_each_with_its_own_checkpoint() {
         expect![[r#"
             done
             + clock = 7
-            ~ objects k = reclaimed 7 checkpoint c5
-            ~ objects l = reclaimed 7
+            ~ objects k = reclaimed 7 size 5 checkpoint c5
+            ~ objects l = reclaimed 7 size 0
             + reclaimable 7 k
             + reclaimable 7 l
             - uploads u

@@ -4,8 +4,10 @@ use expect_test::expect;
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::refusal::Reason;
 use roadstead_proto::rpc::metadata::response::Outcome;
-use roadstead_proto::rpc::metadata::{self as rpc, Command, Content, LinkName, Origin, Response};
-use roadstead_proto::rpc::state::{Owner, Upload};
+use roadstead_proto::rpc::metadata::{
+    self as rpc, Command, Content, LinkName, ManifestName, Origin, Response, UploadName,
+};
+use roadstead_proto::rpc::state::{Owner, Untagged, Upload};
 
 use crate::encoded;
 
@@ -33,11 +35,14 @@ fn place(action: &Action) -> usize {
         Action::ContinueDeletion(_) => 17,
         Action::DeleteTag(_) => 18,
         Action::Condemn(_) => 19,
-        Action::Forget(_) => ACTIONS - 1,
+        Action::Forget(_) => 20,
+        Action::DeleteRepository(_) => 21,
+        Action::ExpireUploads(_) => 22,
+        Action::ExpireManifests(_) => ACTIONS - 1,
     }
 }
 
-const ACTIONS: usize = 21;
+const ACTIONS: usize = 24;
 
 fn owner() -> Option<Owner> {
     Some(Owner { node: 3, boot: 5 })
@@ -65,7 +70,10 @@ fn cluster_actions() -> Vec<Action> {
             cluster_id: text("cluster"),
             incarnation: 2,
         }),
-        Action::ChangeSettings(rpc::ChangeSettings { grace_ms: Some(0) }),
+        Action::ChangeSettings(rpc::ChangeSettings {
+            grace_ms: Some(0),
+            ..rpc::ChangeSettings::default()
+        }),
         Action::RaiseFeatureLevel(rpc::RaiseFeatureLevel { level: 2 }),
     ]
 }
@@ -179,6 +187,26 @@ fn manifest_actions() -> Vec<Action> {
         Action::Forget(rpc::Forget {
             object_keys: vec![text("k"), text("l")],
         }),
+        Action::DeleteRepository(rpc::DeleteRepository {
+            repository: text("a/b"),
+        }),
+    ]
+}
+
+fn expiry_actions() -> Vec<Action> {
+    vec![
+        Action::ExpireUploads(rpc::ExpireUploads {
+            uploads: vec![UploadName {
+                upload: text("u"),
+                epoch: 2,
+            }],
+        }),
+        Action::ExpireManifests(rpc::ExpireManifests {
+            manifests: vec![ManifestName {
+                repository: text("a/b"),
+                digest: text("sha256:m"),
+            }],
+        }),
     ]
 }
 
@@ -188,6 +216,7 @@ fn samples() -> Vec<Action> {
         upload_actions(),
         blob_actions(),
         manifest_actions(),
+        expiry_actions(),
     ]
     .concat()
 }
@@ -240,8 +269,53 @@ fn commands_are_encoded_as_ever() {
         DeleteTag da020d0a03612f6212066c6174657374
         Condemn 9203110a0f0a03612f6212087368613235363a64
         Forget 9a03060a016b0a016c
+        DeleteRepository e202050a03612f62
+        ExpireUploads a203070a050a01751002
+        ExpireManifests aa03110a0f0a03612f6212087368613235363a6d
     "#]]
     .assert_eq(&lines);
+}
+
+/// What was added to a command later: without it, the command is encoded as before.
+#[test]
+fn settings_that_came_later_are_encoded_as_ever() {
+    let change = rpc::ChangeSettings {
+        grace_ms: Some(0),
+        reading_delay_ms: Some(0),
+        upload_age_ms: Some(300),
+        untagged: Some(Untagged {
+            age_ms: 300,
+            repositories: vec![text("a/.*"), text("b")],
+        }),
+        collection_paused: Some(false),
+    };
+    let command = Command {
+        action: Some(Action::ChangeSettings(change)),
+        ..Command::default()
+    };
+    expect![[r#"
+        6a170800100018ac02220c08ac021204612f2e2a12016228
+            00"#]]
+    .assert_eq(&encoded(&command));
+    let nothing_held = rpc::ChangeSettings {
+        untagged: Some(Untagged::default()),
+        ..rpc::ChangeSettings::default()
+    };
+    expect!["2200"].assert_eq(&encoded(&nothing_held));
+}
+
+/// The deletion of a repository goes on by the command that a manifest's goes on by.
+#[test]
+fn the_next_step_of_a_repository_is_encoded_as_ever() {
+    let step = rpc::ContinueDeletion {
+        repository: text("a/b"),
+        digest: String::new(),
+    };
+    let command = Command {
+        action: Some(Action::ContinueDeletion(step)),
+        ..Command::default()
+    };
+    expect!["d202050a03612f62"].assert_eq(&encoded(&command));
 }
 
 #[test]
@@ -255,9 +329,7 @@ fn the_frame_of_a_command_is_encoded_as_ever() {
             serial: 5,
             lowest_outstanding: 6,
         }),
-        action: Some(Action::ChangeSettings(rpc::ChangeSettings {
-            grace_ms: None,
-        })),
+        action: Some(Action::ChangeSettings(rpc::ChangeSettings::default())),
     };
     expect!["080110021a0808031004180520066a00"].assert_eq(&encoded(&command));
 }
@@ -288,6 +360,7 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Claimed(_) => "Claimed",
         Outcome::Deletion(_) => "Deletion",
         Outcome::Condemned(_) => "Condemned",
+        Outcome::Expired(_) => "Expired",
     }
 }
 
@@ -308,6 +381,7 @@ fn answers_are_encoded_as_ever() {
             links: 2,
             objects: 1,
         }),
+        Outcome::Expired(rpc::Expired { count: 3 }),
     ];
     let mut lines = String::new();
     for outcome in samples {
@@ -325,6 +399,7 @@ fn answers_are_encoded_as_ever() {
             10052802300138ac02420201024a02030452016b58076008
         Deletion 2a020801
         Condemned 320408021001
+        Expired 3a020803
     "#]]
     .assert_eq(&lines);
 }

@@ -56,7 +56,7 @@ fn samples(table: Table) -> String {
                 &state::Contents { digests },
             )
         }
-        Table::Deletions => presence(&keys::deletion(repository, "sha256:m")),
+        Table::Deletions => deletions(repository),
         Table::Blobs => blobs(digest),
         Table::Committed => {
             let row = state::Committed {
@@ -91,6 +91,7 @@ fn samples(table: Table) -> String {
         Table::Members => members(),
         Table::Settings => settings(),
         Table::Clock => line(&keys::clock(), &state::Clock { now_ms: 300 }),
+        Table::Unheld => presence(&keys::unheld(258, repository, "sha256:m")),
     }
 }
 
@@ -129,6 +130,20 @@ fn manifests(repository: &str) -> String {
     line(&keys::manifest(repository, "sha256:m"), &row)
 }
 
+/// A row without a referrer is as those were that an earlier version wrote.
+fn deletions(repository: &str) -> String {
+    let told = state::Deletion {
+        last_referrer: text("sha256:r"),
+    };
+    let key = keys::deletion(repository, "sha256:m");
+    let lines = [
+        line(&key, &state::Deletion::default()),
+        line(&key, &told),
+        line(&keys::deletion(repository, ""), &state::Deletion::default()),
+    ];
+    lines.concat()
+}
+
 fn blobs(digest: &str) -> String {
     let row = state::Blob {
         size: 300,
@@ -143,11 +158,17 @@ fn objects(digest: &str) -> String {
     let reclaimed = state::Reclaimed {
         since_ms: 300,
         checkpoint: vec![3, 4].into(),
+        size: 0,
+    };
+    let sized = state::Reclaimed {
+        size: 300,
+        ..reclaimed.clone()
     };
     let states = [
         object::State::Uploading(text("u")),
         object::State::Live(text(digest)),
         object::State::Reclaimed(reclaimed),
+        object::State::Reclaimed(sized),
     ];
     let row = |state| state::Object { state: Some(state) };
     let lines = states.map(|state| line(&keys::object("k"), &row(state)));
@@ -194,8 +215,21 @@ fn settings() -> String {
         marker_written: true,
         feature_level: 1,
         grace_ms: 86_400_000,
+        ..state::Settings::default()
     };
-    line(&keys::settings(), &row)
+    let later = state::Settings {
+        reading_delay_ms: Some(0),
+        upload_age_ms: Some(300),
+        untagged: Some(state::Untagged {
+            age_ms: 300,
+            repositories: vec![text("a/.*"), text("b")],
+        }),
+        collection_paused: true,
+        ..row.clone()
+    };
+    [row, later]
+        .map(|row| line(&keys::settings(), &row))
+        .concat()
 }
 
 #[test]
@@ -212,6 +246,8 @@ fn keys_and_rows_are_encoded_as_ever() {
         manifest_bodies 7368613235363a6d = 0a027b7d
         contents 612f62007368613235363a6d = 0a087368613235363a640a087368613235363a63
         deletions 612f62007368613235363a6d = empty
+        deletions 612f62007368613235363a6d = 0a087368613235363a72
+        deletions 612f6200 = empty
         blobs 7368613235363a64 = 08ac0212016b18012001
         committed 75007368613235363a64 = 0a03612f621080dddb01
         links 612f62007368613235363a64 = 08011002
@@ -221,6 +257,7 @@ fn keys_and_rows_are_encoded_as_ever() {
         objects 6b = 0a0175
         objects 6b = 12087368613235363a64
         objects 6b = 1a0708ac0212020304
+        objects 6b = 1a0a08ac021202030418ac02
         uploads 75 = 0a03612f6212016c1a067368613235362204080310052802
             300138ac02420201024a02030452016b58076008
         candidates 0000000000000102612f62007368613235363a64 = empty
@@ -229,7 +266,10 @@ fn keys_and_rows_are_encoded_as_ever() {
         members 0000000000000102 = 0a08696e7374616e63651209686f73743a37303030180520
             0628023205302e312e30380140044803
         settings empty = 0a07636c75737465721002180120012880b89929
+        settings empty = 0a07636c75737465721002180120012880b89929300038ac
+            02420c08ac021204612f2e2a1201624801
         clock empty = 08ac02
+        unheld 0000000000000102612f62007368613235363a6d = empty
     "#]]
     .assert_eq(&lines);
 }
@@ -261,6 +301,7 @@ fn tables_have_the_names_that_they_ever_had() {
         requests
         members
         settings
-        clock"#]]
+        clock
+        unheld"#]]
     .assert_eq(&names);
 }
