@@ -123,6 +123,9 @@ pub fn tag<V: View + ?Sized>(
     repository: &str,
     tag: &str,
 ) -> Result<Option<String>, Fault> {
+    if is_deleting(view, repository)? {
+        return Ok(None);
+    }
     Ok(view.row(&keys::tag(repository, tag))?.map(|row| row.digest))
 }
 

@@ -120,6 +120,30 @@ fn uploads_settings_and_time_are_read() {
 }
 
 #[test]
+fn nothing_of_a_repository_that_is_being_deleted_is_read() {
+    let many = TAGS_PER_DELETION_STEP + 1;
+    let mut machine = Machine::after(&format!(
+        "push d in a
+         put m in a of d tags t*{many}
+         put r in a subject m
+         delete-repository a"
+    ));
+    let state = &machine.state;
+    assert_eq!(read::tag(state, "a", "t256").unwrap(), None);
+    assert_eq!(read::tags(state, "a", None, 9).unwrap(), page(&[], false));
+    assert_eq!(read::manifest(state, "a", "m").unwrap(), None);
+    assert_eq!(referrers(&machine, None, 9), page(&[], false));
+    assert_eq!(read::blob(state, "a", "d").unwrap(), None);
+    assert_eq!(read::repository(state, "a").unwrap(), None);
+    let repositories = read::repositories(state, None, 9).unwrap();
+    assert_eq!(repositories, page(&[], false));
+    let deletions = read::deletions(state, 9).unwrap();
+    assert_eq!(deletions, [("a".to_owned(), String::new())]);
+    machine.given("continue-repository a");
+    assert_eq!(read::deletions(&machine.state, 9).unwrap(), []);
+}
+
+#[test]
 fn a_manifest_without_a_body_is_a_fault() {
     let machine = Machine::after("");
     assert!(read::manifest_body(&machine.state, "m").is_err());
