@@ -68,7 +68,7 @@ proptest! {
         batches in vec(1..9_usize, 1..9),
         middle in 0..STEPS_MAX,
     ) {
-        let (commands, state) = follow(&steps, |_, _| ())?;
+        let (commands, state) = follow(&steps, |_, _, _| ())?;
         prop_assert_eq!(&apply_all(Memory::default(), &commands, &[1]), &state, "replayed");
         prop_assert_eq!(&apply_all(Memory::default(), &commands, &batches), &state, "batched");
         let (first, rest) = commands.split_at(middle.min(commands.len()));
@@ -80,7 +80,7 @@ proptest! {
 /// Applies random steps one by one and checks each. Returns their commands and the last state.
 fn follow(
     steps: &[Step],
-    mut seen: impl FnMut(&Command, &Response),
+    mut seen: impl FnMut(&Command, &Response, [&Facts; 2]),
 ) -> Result<(Vec<Command>, Memory), TestCaseError> {
     let mut scenario = Scenario::default();
     let (mut state, mut watch) = (Memory::default(), Watch::default());
@@ -103,7 +103,7 @@ fn follow(
         let broken = invariant::check(&state).expect("rows that decode");
         prop_assert!(broken.is_empty(), "{:?} after {:?}", broken, command);
         watch.step(&before, &command, &after)?;
-        seen(&command, &response);
+        seen(&command, &response, [&before, &after]);
         before = after;
     }
     Ok((scenario.commands, state))
@@ -162,11 +162,11 @@ fn copy(state: &Memory) -> Memory {
 fn random_commands_reach_every_outcome() {
     let mut runner = TestRunner::deterministic();
     let mut reached: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for _ in 0..250 {
+    for _ in 0..300 {
         let steps = steps::sequences(STEPS_MAX).new_tree(&mut runner);
         let steps = steps.expect("steps").current();
-        let seen = |command: &Command, response: &Response| {
-            if let Some((name, outcome)) = outcome(command, response) {
+        let seen = |command: &Command, response: &Response, facts: [&Facts; 2]| {
+            if let Some((name, outcome)) = outcome(command, response, facts) {
                 reached.entry(name).or_default().insert(outcome);
             }
         };
@@ -178,22 +178,25 @@ fn random_commands_reach_every_outcome() {
     };
     let lines: String = reached.iter().map(line).collect();
     expect![[r#"
-        BeginUpload: KEY_USED, done
+        BeginUpload: DELETING, KEY_USED, done
         CancelUpload: EPOCH_STALE, UPLOAD_UNKNOWN, done
         ChangeSettings: done
         CheckpointUpload: EPOCH_STALE, OFFSET_BEHIND, UPLOAD_UNKNOWN, done
         ClaimUpload: EPOCH_STALE, KEY_USED, UPLOAD_UNKNOWN, resumed, taken over
-        CommitUpload: BLOB_UNKNOWN, EPOCH_STALE, UPLOAD_UNKNOWN, done
+        CommitUpload: BLOB_UNKNOWN, DELETING, EPOCH_STALE, UPLOAD_UNKNOWN, done
         Condemn: links, nothing, objects
         ConfirmMarker: IDENTITY_MISMATCH, done
         ContinueDeletion: finished, to be continued
         DeleteBlob: BLOB_UNKNOWN, STILL_REFERENCED, done
         DeleteManifest: MANIFEST_UNKNOWN, finished, to be continued
+        DeleteRepository: REPOSITORY_UNKNOWN, finished, to be continued
         DeleteTag: TAG_UNKNOWN, done
+        ExpireManifests: expired, nothing, parked
+        ExpireUploads: expired, nothing
         Forget: done
         FoundCluster: IDENTITY_MISMATCH, done
         MarkDamaged: BLOB_UNKNOWN, done
-        MountBlob: BLOB_UNKNOWN, done
+        MountBlob: BLOB_UNKNOWN, DELETING, done
         PutManifest: BLOB_UNKNOWN, DELETING, done
         RaiseFeatureLevel: FEATURE_LEVEL, done
         ReleaseUpload: EPOCH_STALE, OFFSET_BEHIND, UPLOAD_UNKNOWN, done
@@ -206,7 +209,11 @@ fn random_commands_reach_every_outcome() {
 
 /// What a command came to; of a request, only what is peculiar to requests, because a repeated
 /// serial gets the answer of another command.
-fn outcome(command: &Command, response: &Response) -> Option<(String, &'static str)> {
+fn outcome(
+    command: &Command,
+    response: &Response,
+    [before, after]: [&Facts; 2],
+) -> Option<(String, &'static str)> {
     let action = command.action.as_ref().expect("an action");
     let debug = format!("{action:?}");
     let name = debug.split('(').next().unwrap_or_default();
@@ -222,6 +229,10 @@ fn outcome(command: &Command, response: &Response) -> Option<(String, &'static s
             (_, 0) => "links",
             _ => "objects",
         },
+        Outcome::Expired(expired) if expired.count > 0 => "expired",
+        // A living subject was found.
+        Outcome::Expired(_) if after.unheld.len() < before.unheld.len() => "parked",
+        Outcome::Expired(_) => "nothing",
     };
     match (&command.origin, outcome) {
         (None, outcome) => Some((name.to_owned(), outcome)),

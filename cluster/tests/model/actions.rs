@@ -6,7 +6,7 @@ use roadstead_proto::rpc::metadata::response::Outcome;
 use roadstead_proto::rpc::metadata::{self as rpc, Response};
 use roadstead_proto::rpc::state;
 
-use crate::facts::{BlobFacts, Life};
+use crate::facts::{BlobFacts, Life, Name};
 use crate::naive::{Manifest, Naive, Node, Object, Upload, name, no, no_because_of, outcome, yes};
 
 /// As many tags go in one step of a deletion.
@@ -44,10 +44,16 @@ impl Naive {
             Action::MarkDamaged(mark) => self.damage(mark),
             Action::PutManifest(put) => self.put(put),
             Action::DeleteManifest(delete) => self.delete(&delete.repository, &delete.digest),
+            Action::ContinueDeletion(step) if step.digest.is_empty() => {
+                self.empty(&step.repository)
+            }
             Action::ContinueDeletion(step) => self.go_on(&step.repository, &step.digest),
             Action::DeleteTag(delete) => self.untag(delete),
             Action::Condemn(condemn) => self.condemn(condemn),
             Action::Forget(forget) => self.forget(forget),
+            Action::DeleteRepository(delete) => self.delete_repository(&delete.repository),
+            Action::ExpireUploads(expire) => self.expire_uploads(expire),
+            Action::ExpireManifests(expire) => self.expire_manifests(expire),
         };
         self.follow(&before);
         match response.outcome {
@@ -63,7 +69,7 @@ impl Naive {
             incarnation: 1,
             feature_level: found.feature_level,
             grace_ms: found.grace_ms,
-            marker_written: false,
+            ..state::Settings::default()
         });
         if settings.cluster_id == found.cluster_id {
             yes()
@@ -108,6 +114,14 @@ impl Naive {
     fn change(&mut self, change: &rpc::ChangeSettings) -> Response {
         let settings = self.settings();
         settings.grace_ms = change.grace_ms.unwrap_or(settings.grace_ms);
+        settings.reading_delay_ms = change.reading_delay_ms.or(settings.reading_delay_ms);
+        settings.upload_age_ms = change.upload_age_ms.or(settings.upload_age_ms);
+        if change.untagged.is_some() {
+            settings.untagged = change.untagged.clone();
+        }
+        if let Some(is_paused) = change.collection_paused {
+            settings.collection_paused = is_paused;
+        }
         yes()
     }
 
@@ -131,6 +145,9 @@ impl Naive {
         }
         if self.objects.contains_key(&begin.object_key) {
             return no(Reason::KeyUsed);
+        }
+        if self.doomed.contains(&begin.repository) {
+            return no(Reason::Deleting);
         }
         let upload = Upload {
             repository: begin.repository.clone(),
@@ -173,6 +190,7 @@ impl Naive {
         upload.updated_at_ms = self.now_ms;
         let object = self.objects.get_mut(&upload.key).expect("its object");
         object.checkpoint = at.checkpoint.to_vec();
+        object.size = at.offset;
         yes()
     }
 
@@ -216,10 +234,17 @@ impl Naive {
         if let Some(refusal) = self.refusal(&commit.upload, commit.epoch) {
             return self.remembered(commit).unwrap_or(refusal);
         }
+        if self
+            .doomed
+            .contains(&self.uploads[&commit.upload].repository)
+        {
+            return no(Reason::Deleting);
+        }
         let upload = self.uploads.remove(&commit.upload).expect("an upload");
         // The object is whole: nothing unfinished is left of it.
         let object = self.objects.get_mut(&upload.key).expect("its object");
         object.checkpoint.clear();
+        object.size = commit.size;
         let is_stored = |blob: &BlobFacts| !blob.damaged;
         if !self.blobs.get(&commit.digest).is_some_and(is_stored) {
             let blob = BlobFacts {
@@ -242,7 +267,7 @@ impl Naive {
         if repository != commit.repository || at_ms + HOUR_MS <= self.now_ms {
             return None;
         }
-        if !self.links.contains_key(&name(&repository, &commit.digest)) {
+        if !self.is_readable(&name(&repository, &commit.digest)) {
             return Some(no_because_of(
                 Reason::BlobUnknown,
                 vec![commit.digest.clone()],
@@ -258,6 +283,11 @@ impl Naive {
         }
         self.uploads.remove(&cancel.upload);
         yes()
+    }
+
+    /// Whether the blob can be read in the repository.
+    fn is_readable(&self, link: &Name) -> bool {
+        self.links.contains_key(link) && !self.doomed.contains(&link.0)
     }
 
     fn link(&mut self, repository: &str, digest: &str) {
@@ -277,7 +307,10 @@ impl Naive {
     }
 
     fn mount(&mut self, mount: &rpc::MountBlob) -> Response {
-        let is_there = self.links.contains_key(&name(&mount.from, &mount.digest));
+        if self.doomed.contains(&mount.repository) {
+            return no(Reason::Deleting);
+        }
+        let is_there = self.is_readable(&name(&mount.from, &mount.digest));
         if !is_there || self.blobs[&mount.digest].damaged {
             return no_because_of(Reason::BlobUnknown, vec![mount.digest.clone()]);
         }
@@ -287,7 +320,7 @@ impl Naive {
 
     fn unlink(&mut self, delete: &rpc::DeleteBlob) -> Response {
         let link = name(&delete.repository, &delete.digest);
-        if !self.links.contains_key(&link) {
+        if !self.is_readable(&link) {
             return no_because_of(Reason::BlobUnknown, vec![delete.digest.clone()]);
         }
         let manifests = self.pointing_at(&link.0, &link.1);
@@ -302,18 +335,12 @@ impl Naive {
         let mut gone = Vec::new();
         for digest in &renew.digests {
             let at = name(&renew.repository, digest);
-            let is_link = self.links.contains_key(&at);
-            let is_manifest = self
-                .manifests
-                .get(&at)
-                .is_some_and(|found| !found.is_doomed);
-            if !is_link && !is_manifest {
+            if self.is_readable(&at) {
+                self.renew(&renew.repository, digest);
+            } else if !self.is_living(&at) {
                 gone.push(digest.clone());
             }
-            self.renew(&renew.repository, digest);
-            if is_manifest {
-                self.renew_unheld(&renew.repository, digest);
-            }
+            self.renew_unheld(&at);
         }
         if gone.is_empty() {
             yes()
@@ -322,9 +349,14 @@ impl Naive {
         }
     }
 
-    fn renew_unheld(&mut self, repository: &str, digest: &str) {
-        if let Some(manifest) = self.manifests.get_mut(&name(repository, digest)) {
-            manifest.unheld_since_ms = manifest.unheld_since_ms.map(|_| self.now_ms);
+    /// Somebody saw the manifest: if nothing holds it, that is so from now.
+    fn renew_unheld(&mut self, at: &Name) {
+        if self.is_living(at)
+            && let Some(manifest) = self.manifests.get_mut(at)
+            && manifest.unheld_since_ms.is_some()
+        {
+            manifest.unheld_since_ms = Some(self.now_ms);
+            manifest.is_parked = false;
         }
     }
 
@@ -340,7 +372,7 @@ impl Naive {
     fn is_usable(&self, repository: &str, content: &rpc::Content) -> bool {
         let at = name(repository, &content.digest);
         if content.is_manifest {
-            self.manifests.get(&at).is_some_and(|it| !it.is_doomed)
+            self.is_living(&at)
         } else {
             self.links.contains_key(&at) && !self.blobs[&content.digest].damaged
         }
@@ -348,7 +380,8 @@ impl Naive {
 
     fn put(&mut self, put: &rpc::PutManifest) -> Response {
         let at = name(&put.repository, &put.digest);
-        if self.manifests.get(&at).is_some_and(|it| it.is_doomed) {
+        let is_doomed = self.manifests.get(&at).is_some_and(|it| it.is_doomed);
+        if is_doomed || self.doomed.contains(&put.repository) {
             return no(Reason::Deleting);
         }
         let required = put.contents.iter().filter(|content| content.is_required);
@@ -360,12 +393,13 @@ impl Naive {
             return no_because_of(Reason::BlobUnknown, missing);
         }
         self.repositories.insert(put.repository.clone());
-        self.renew_unheld(&put.repository, &put.digest);
+        self.renew_unheld(&at);
         self.manifests.entry(at).or_insert_with(|| Manifest {
             contents: put.contents.clone(),
             subject: put.subject.clone(),
             unheld_since_ms: None,
             is_doomed: false,
+            is_parked: false,
         });
         for tag in &put.tags {
             self.tags
@@ -375,11 +409,11 @@ impl Naive {
     }
 
     fn delete(&mut self, repository: &str, digest: &str) -> Response {
-        let manifest = self.manifests.get_mut(&name(repository, digest));
-        let Some(manifest) = manifest.filter(|it| !it.is_doomed) else {
+        let at = name(repository, digest);
+        if !self.is_living(&at) {
             return no(Reason::ManifestUnknown);
-        };
-        manifest.is_doomed = true;
+        }
+        self.manifests.get_mut(&at).expect("a manifest").is_doomed = true;
         self.go_on(repository, digest)
     }
 
@@ -398,12 +432,98 @@ impl Naive {
             }
             if is_finished {
                 self.manifests.remove(&at);
+                self.tell_referrers(&at);
             }
         }
         outcome(Outcome::Deletion(rpc::Deletion { is_finished }))
     }
 
+    /// What was said about a manifest is worth nothing by itself from now on.
+    fn tell_referrers(&mut self, subject: &Name) {
+        let all = self.manifests.iter();
+        let told = all.filter(|(at, it)| at.0 == subject.0 && it.subject == subject.1);
+        let told: Vec<Name> = told.map(|(at, _)| at.clone()).collect();
+        for at in told {
+            self.renew_unheld(&at);
+        }
+    }
+
+    fn delete_repository(&mut self, repository: &str) -> Response {
+        if !self.repositories.contains(repository) || self.doomed.contains(repository) {
+            return no(Reason::RepositoryUnknown);
+        }
+        self.doomed.insert(repository.to_owned());
+        self.empty(repository)
+    }
+
+    /// Tags go in steps; there are never enough of other things in this world to need one.
+    fn empty(&mut self, repository: &str) -> Response {
+        let mut is_finished = true;
+        if self.doomed.contains(repository) {
+            let tags = self.tags.keys().filter(|tag| tag.0 == repository);
+            let tags: Vec<_> = tags.cloned().collect();
+            is_finished = tags.len() <= TAGS_PER_STEP;
+            for tag in tags.iter().take(TAGS_PER_STEP) {
+                self.tags.remove(tag);
+            }
+        }
+        if is_finished && self.doomed.remove(repository) {
+            self.manifests.retain(|at, _| at.0 != repository);
+            self.links.retain(|at, _| at.0 != repository);
+            self.repositories.remove(repository);
+        }
+        outcome(Outcome::Deletion(rpc::Deletion { is_finished }))
+    }
+
+    fn expire_uploads(&mut self, expire: &rpc::ExpireUploads) -> Response {
+        let mut count = 0;
+        for named in &expire.uploads {
+            let Some(upload) = self.uploads.get(&named.upload) else {
+                continue;
+            };
+            let is_due = self
+                .upload_due_ms(upload)
+                .is_some_and(|due_ms| due_ms <= self.now_ms);
+            if is_due && upload.epoch == named.epoch {
+                self.uploads.remove(&named.upload);
+                count += 1;
+            }
+        }
+        outcome(Outcome::Expired(rpc::Expired { count }))
+    }
+
+    /// Many at once are as one after the other.
+    fn expire_manifests(&mut self, expire: &rpc::ExpireManifests) -> Response {
+        let mut count = 0;
+        for named in &expire.manifests {
+            let before = self.clone();
+            count += u64::from(self.expire(&name(&named.repository, &named.digest)));
+            self.follow(&before);
+        }
+        outcome(Outcome::Expired(rpc::Expired { count }))
+    }
+
+    fn expire(&mut self, at: &Name) -> bool {
+        if !self.is_living(at) {
+            return false;
+        }
+        let manifest = &self.manifests[at];
+        let due_ms = self.manifest_due_ms(manifest);
+        if !due_ms.is_some_and(|due_ms| due_ms <= self.now_ms) {
+            return false;
+        }
+        if self.is_living(&name(&at.0, &manifest.subject)) {
+            self.manifests.get_mut(at).expect("a manifest").is_parked = true;
+            return false;
+        }
+        self.delete(&at.0, &at.1);
+        true
+    }
+
     fn untag(&mut self, delete: &rpc::DeleteTag) -> Response {
+        if self.doomed.contains(&delete.repository) {
+            return no(Reason::TagUnknown);
+        }
         match self.tags.remove(&name(&delete.repository, &delete.tag)) {
             Some(_) => yes(),
             None => no(Reason::TagUnknown),

@@ -27,6 +27,8 @@ impl Watch {
         time_never_goes_back(before, after)?;
         no_blob_record_names_what_is_not_live(after)?;
         links_go_only_without_reference_and_hold(before, action, after)?;
+        manifests_expire_only_without_tag_subject_and_visitor(before, action, after)?;
+        uploads_expire_only_after_standing_still(before, action, after)?;
         a_claimer_writes_on_only_where_the_owner_let_go(before, after)?;
         acknowledged_offsets_never_go_back(before, after)?;
         self.keys_move_forward_only(before, action, after)
@@ -96,6 +98,9 @@ fn links_go_only_without_reference_and_hold(
         let is_right = match action {
             Action::Condemn(_) => hold.is_some_and(|until| until <= after.now_ms),
             Action::DeleteBlob(_) => hold.is_some(),
+            // Whoever deletes a whole repository asks nobody.
+            Action::DeleteRepository(delete) => delete.repository == link.0,
+            Action::ContinueDeletion(_) => before.doomed.contains(&link.0),
             _ => false,
         };
         prop_assert!(
@@ -103,6 +108,57 @@ fn links_go_only_without_reference_and_hold(
             "{link:?} with hold {hold:?} went at {}",
             after.now_ms
         );
+    }
+    Ok(())
+}
+
+/// The collector takes nothing that somebody may still need: neither a tag nor a living subject
+/// holds it, and its age is longer than what a client that saw it was promised.
+fn manifests_expire_only_without_tag_subject_and_visitor(
+    before: &Facts,
+    action: &Action,
+    after: &Facts,
+) -> Result<(), TestCaseError> {
+    let Action::ExpireManifests(_) = action else {
+        return Ok(());
+    };
+    let settings = before.settings.clone().unwrap_or_default();
+    let age_ms = settings.untagged.map_or(0, |untagged| untagged.age_ms);
+    for (at, was) in &before.manifests {
+        let is = after.manifests.get(at);
+        if was.deleting || is.is_some_and(|is| !is.deleting) {
+            continue;
+        }
+        prop_assert!(!before.doomed.contains(&at.0), "{at:?} goes otherwise");
+        prop_assert!(
+            !before
+                .tags
+                .iter()
+                .any(|(tag, to)| tag.0 == at.0 && *to == at.1)
+        );
+        let subject = before.manifests.get(&(at.0.clone(), was.subject.clone()));
+        prop_assert!(subject.is_none_or(|it| it.deleting), "{at:?} has a subject");
+        let since_ms = was.unheld_since_ms.unwrap_or(u64::MAX);
+        let unheld_ms = after.now_ms.saturating_sub(since_ms);
+        let is_old = age_ms > 0 && unheld_ms >= age_ms && unheld_ms >= 2 * settings.grace_ms;
+        prop_assert!(is_old, "{at:?} went after {unheld_ms} ms");
+    }
+    Ok(())
+}
+
+fn uploads_expire_only_after_standing_still(
+    before: &Facts,
+    action: &Action,
+    after: &Facts,
+) -> Result<(), TestCaseError> {
+    let Action::ExpireUploads(_) = action else {
+        return Ok(());
+    };
+    let settings = before.settings.clone().unwrap_or_default();
+    let age_ms = settings.upload_age_ms.unwrap_or_default();
+    for (id, was) in &before.uploads {
+        let is_old = age_ms > 0 && after.now_ms - was.updated_at_ms >= age_ms;
+        prop_assert!(is_old || after.uploads.contains_key(id), "{id} went early");
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ impl Naive {
                 None => Some(now_ms),
                 since => since,
             };
+            manifest.is_parked &= !is_held;
         }
     }
 
@@ -58,6 +59,7 @@ impl Naive {
                 object.life = Life::Reclaimed {
                     since_ms: self.now_ms,
                     checkpoint: object.checkpoint.clone(),
+                    size: object.size,
                 };
             }
         }
@@ -65,6 +67,7 @@ impl Naive {
             let fresh = Object {
                 life: life.clone(),
                 checkpoint: Vec::new(),
+                size: 0,
             };
             self.objects.entry(key).or_insert(fresh).life = life;
         }

@@ -1,7 +1,7 @@
 //! What can be seen of a state: the things that a client, the collector or an operator asks for.
 //! The state machine's tables and the naive model are both brought into this form and compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::{TestCaseError, prop_assert_eq};
 use roadstead_cluster::metadata::keys::{self, Prefix};
@@ -18,7 +18,11 @@ pub(crate) type Name = (String, String);
 pub(crate) enum Life {
     Uploading(String),
     Live(String),
-    Reclaimed { since_ms: u64, checkpoint: Vec<u8> },
+    Reclaimed {
+        since_ms: u64,
+        checkpoint: Vec<u8>,
+        size: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +48,12 @@ pub(crate) struct Facts {
     pub(crate) nodes: BTreeMap<u64, (u64, u64)>,
     /// How many manifests, tags and links each repository says it has.
     pub(crate) repositories: BTreeMap<String, [u64; 3]>,
+    /// Those that are being deleted.
+    pub(crate) doomed: BTreeSet<String>,
     pub(crate) tags: BTreeMap<Name, String>,
     pub(crate) manifests: BTreeMap<Name, ManifestFacts>,
+    /// Manifests that the collector would find, and since when nothing holds them.
+    pub(crate) unheld: BTreeSet<(u64, Name)>,
     pub(crate) bodies: BTreeMap<String, Vec<u8>>,
     /// For a repository and a subject, the manifests that a list of referrers shows.
     pub(crate) referrers: BTreeMap<Name, Vec<String>>,
@@ -66,6 +74,30 @@ fn rows<R: prost::Message + Default>(view: &impl View, table: Table) -> Vec<(Vec
     view.rows(&prefix, &[], usize::MAX).expect("rows")
 }
 
+/// Nothing of a repository that is being deleted can be read any more.
+fn must_read_as_absent(view: &impl View, repository: &str) {
+    assert_eq!(read::repository(view, repository).expect("a look"), None);
+    let listed = read::repositories(view, None, usize::MAX).expect("a page");
+    assert!(!listed.items.iter().any(|name| name == repository));
+    let tags = read::tags(view, repository, None, usize::MAX).expect("a page");
+    assert_eq!(tags.items, [""; 0]);
+    for (key, _) in rows::<state::Tag>(view, Table::Tags) {
+        let (_, tag) = name(&key);
+        let found = read::tag(view, repository, &tag).expect("a look");
+        assert_eq!(found, None);
+    }
+    for (key, _) in rows::<state::Manifest>(view, Table::Manifests) {
+        let (_, digest) = name(&key);
+        let found = read::manifest(view, repository, &digest).expect("a look");
+        assert_eq!(found, None);
+    }
+    for (key, _) in rows::<state::Link>(view, Table::Links) {
+        let (_, digest) = name(&key);
+        let found = read::blob(view, repository, &digest).expect("a look");
+        assert_eq!(found, None);
+    }
+}
+
 impl Facts {
     /// Looks at a state.
     pub(crate) fn of(view: &impl View) -> Self {
@@ -80,7 +112,12 @@ impl Facts {
         }
         for (key, row) in rows::<state::Repository>(view, Table::Repositories) {
             let counters = [row.manifests, row.tags, row.links];
-            facts.repositories.insert(keys::last_part(&key), counters);
+            let name = keys::last_part(&key);
+            if row.deleting {
+                must_read_as_absent(view, &name);
+                facts.doomed.insert(name.clone());
+            }
+            facts.repositories.insert(name, counters);
         }
         facts.read_contents(view);
         facts.read_blobs(view);
@@ -98,6 +135,10 @@ impl Facts {
                 deleting: row.deleting,
             };
             self.manifests.insert(name(&key), manifest);
+        }
+        for (key, _) in rows::<state::Presence>(view, Table::Unheld) {
+            let (since_ms, rest) = keys::split_number(&key).expect("a time");
+            self.unheld.insert((since_ms, name(rest)));
         }
         for (key, row) in rows::<state::ManifestBody>(view, Table::ManifestBodies) {
             self.bodies.insert(keys::last_part(&key), row.body.to_vec());
@@ -124,10 +165,15 @@ impl Facts {
             };
             self.blobs.insert(keys::last_part(&key), blob);
         }
-        for (key, _) in rows::<state::Link>(view, Table::Links) {
+        for (key, row) in rows::<state::Link>(view, Table::Links) {
             let (repository, digest) = name(&key);
-            let found = read::blob(view, &repository, &digest).expect("a blob");
-            let hold = found.expect("a linked blob").hold_until_ms;
+            let references = keys::references(&repository, &digest);
+            let is_referenced = view.any(&references).expect("a look");
+            let hold = (!is_referenced).then_some(row.hold_until_ms);
+            if !self.doomed.contains(&repository) {
+                let found = read::blob(view, &repository, &digest).expect("a blob");
+                assert_eq!(found.expect("a linked blob").hold_until_ms, hold);
+            }
             self.links.insert((repository, digest), hold);
         }
         for (key, row) in rows::<state::Object>(view, Table::Objects) {
@@ -137,6 +183,7 @@ impl Facts {
                 object::State::Reclaimed(row) => Life::Reclaimed {
                     since_ms: row.since_ms,
                     checkpoint: row.checkpoint.to_vec(),
+                    size: row.size,
                 },
             };
             self.objects.insert(keys::last_part(&key), life);
@@ -152,8 +199,10 @@ impl Facts {
         prop_assert_eq!(&self.settings, &predicted.settings);
         prop_assert_eq!(&self.nodes, &predicted.nodes);
         prop_assert_eq!(&self.repositories, &predicted.repositories);
+        prop_assert_eq!(&self.doomed, &predicted.doomed);
         prop_assert_eq!(&self.tags, &predicted.tags);
         prop_assert_eq!(&self.manifests, &predicted.manifests);
+        prop_assert_eq!(&self.unheld, &predicted.unheld);
         prop_assert_eq!(&self.bodies, &predicted.bodies);
         prop_assert_eq!(&self.referrers, &predicted.referrers);
         prop_assert_eq!(&self.blobs, &predicted.blobs);

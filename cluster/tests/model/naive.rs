@@ -27,6 +27,8 @@ pub(crate) struct Manifest {
     pub(crate) subject: String,
     pub(crate) unheld_since_ms: Option<u64>,
     pub(crate) is_doomed: bool,
+    /// The collector came, found a living subject, and will not come again.
+    pub(crate) is_parked: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub(crate) struct Object {
     pub(crate) life: Life,
     /// The last checkpoint that was written on this key.
     pub(crate) checkpoint: Vec<u8>,
+    /// How many bytes on this key anybody was told of.
+    pub(crate) size: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +66,8 @@ pub(crate) struct Naive {
     /// Every answer that a request ever got; never dropped here.
     pub(crate) answers: BTreeMap<(u64, u64, u64), Response>,
     pub(crate) repositories: BTreeSet<String>,
+    /// Repositories that are being deleted.
+    pub(crate) doomed: BTreeSet<String>,
     pub(crate) tags: BTreeMap<Name, String>,
     pub(crate) manifests: BTreeMap<Name, Manifest>,
     pub(crate) blobs: BTreeMap<String, BlobFacts>,
@@ -175,13 +181,46 @@ impl Naive {
         self.manifests.keys().max_by_key(|at| count(at)).cloned()
     }
 
-    /// A manifest whose deletion has begun.
-    pub(crate) fn begun_deletion(&self) -> Option<Name> {
-        let begun = self
-            .manifests
-            .iter()
-            .find(|(_, manifest)| manifest.is_doomed);
-        begun.map(|(at, _)| at.clone())
+    /// Manifests whose deletion has begun, and repositories, under an empty digest.
+    pub(crate) fn begun_deletions(&self) -> Vec<Name> {
+        let manifests = self.manifests.iter().filter(|(_, it)| it.is_doomed);
+        let repositories = self.doomed.iter().map(|repository| name(repository, ""));
+        manifests
+            .map(|(at, _)| at.clone())
+            .chain(repositories)
+            .collect()
+    }
+
+    /// When an upload that stands still is over.
+    pub(crate) fn upload_due_ms(&self, upload: &Upload) -> Option<u64> {
+        let age_ms = self.settings.as_ref()?.upload_age_ms?;
+        (age_ms > 0).then_some(upload.updated_at_ms + age_ms)
+    }
+
+    /// When a manifest that nothing holds is over.
+    pub(crate) fn manifest_due_ms(&self, manifest: &Manifest) -> Option<u64> {
+        let settings = self.settings.as_ref()?;
+        let age_ms = settings.untagged.as_ref()?.age_ms;
+        if age_ms == 0 {
+            return None;
+        }
+        // Nothing goes sooner than a hold would end.
+        Some(manifest.unheld_since_ms? + age_ms.max(2 * settings.grace_ms))
+    }
+
+    /// Every time at which something will be over.
+    pub(crate) fn due_times(&self) -> Vec<u64> {
+        let uploads = self.uploads.values().map(|it| self.upload_due_ms(it));
+        let manifests = self.manifests.values().map(|it| self.manifest_due_ms(it));
+        let links = self.links.values().map(|until| Some(*until));
+        let times = uploads.chain(manifests).chain(links).flatten();
+        times.filter(|due_ms| *due_ms >= self.now_ms).collect()
+    }
+
+    /// Whether the manifest can be read.
+    pub(crate) fn is_living(&self, manifest: &Name) -> bool {
+        !self.doomed.contains(&manifest.0)
+            && self.manifests.get(manifest).is_some_and(|it| !it.is_doomed)
     }
 
     pub(crate) fn upload_row(&self, upload: &Upload) -> state::Upload {
@@ -209,6 +248,7 @@ impl Naive {
             settings: self.settings.clone(),
             tags: self.tags.clone(),
             blobs: self.blobs.clone(),
+            doomed: self.doomed.clone(),
             ..Facts::default()
         };
         for (id, node) in &self.nodes {
@@ -244,9 +284,14 @@ impl Naive {
                 deleting: manifest.is_doomed,
             };
             facts.manifests.insert(at.clone(), row);
+            if let Some(since_ms) = manifest.unheld_since_ms
+                && !manifest.is_parked
+            {
+                facts.unheld.insert((since_ms, at.clone()));
+            }
             let body = crate::universe::body(&at.1);
             facts.bodies.insert(at.1.clone(), body);
-            if !manifest.subject.is_empty() && !manifest.is_doomed {
+            if !manifest.subject.is_empty() && self.is_living(at) {
                 let subject = name(&at.0, &manifest.subject);
                 facts
                     .referrers

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roadstead_proto::rpc::metadata::command::Action;
-use roadstead_proto::rpc::metadata::{self as rpc, Command, Origin, Response};
-use roadstead_proto::rpc::state::Owner;
+use roadstead_proto::rpc::metadata::{
+    self as rpc, Command, ManifestName, Origin, Response, UploadName,
+};
+use roadstead_proto::rpc::state::{Owner, Untagged};
 
 use crate::facts::Name;
 use crate::naive::Naive;
-use crate::steps::{Asker, KeyChoice, Kind, Step};
+use crate::steps::{Asker, KeyChoice, Kind, Step, Time};
 use crate::universe::{self, BLOBS, REPOSITORIES, TAGS, UPLOADS, Validation, pick};
 
 const NODES: [u64; 3] = [1, 2, 3];
@@ -27,10 +29,11 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// A founded cluster with two nodes.
-    pub(crate) fn founding() -> [Action; 3] {
+    /// A founded cluster with two nodes, in which uploads and manifests expire.
+    pub(crate) fn founding() -> [Action; 4] {
         let start = |node| start(node, true, 3);
-        [found(true), start(1), start(2)]
+        let ages = settings(None, Some(300), Some(150), None);
+        [found(true), start(1), start(2), ages]
     }
 
     /// Notes a command and predicts its answer.
@@ -40,7 +43,7 @@ impl Scenario {
     }
 
     pub(crate) fn command(&mut self, step: &Step) -> Command {
-        let now_ms = self.naive.now_ms.saturating_add_signed(step.advance_ms);
+        let now_ms = self.time(&step.time);
         let unix_ms = UNIX_MS + self.commands.len() as u64;
         if let Some(repeated) = self.repeated(&step.kind) {
             return Command { now_ms, ..repeated };
@@ -51,6 +54,19 @@ impl Scenario {
             unix_ms,
             origin: self.origin(&step.asker, &action),
             action: Some(action),
+        }
+    }
+
+    fn time(&self, time: &Time) -> u64 {
+        let now_ms = self.naive.now_ms;
+        match time {
+            Time::By(advance_ms) => now_ms.saturating_add_signed(*advance_ms),
+            Time::Due { number, before_ms } => {
+                let times = self.naive.due_times();
+                let at = usize::from(*number) % times.len().max(1);
+                let due_ms = times.get(at).copied().unwrap_or(now_ms);
+                due_ms.saturating_sub(*before_ms)
+            }
         }
     }
 
@@ -214,11 +230,31 @@ impl Scenario {
                 manifest,
                 is_begun,
             } => {
-                let begun = self.naive.begun_deletion().filter(|_| *is_begun);
-                let at = begun.unwrap_or_else(|| manifest_name(*repository, *manifest));
+                let begun = self.naive.begun_deletions();
+                let one = begun.get(usize::from(*manifest) % begun.len().max(1));
+                let one = one.filter(|_| *is_begun).cloned();
+                let at = one.unwrap_or_else(|| manifest_name(*repository, *manifest));
                 Action::ContinueDeletion(rpc::ContinueDeletion {
                     repository: at.0,
                     digest: at.1,
+                })
+            }
+            Kind::DeleteRepository {
+                repository,
+                is_largest,
+            } => {
+                let largest = self.naive.largest_manifest().filter(|_| *is_largest);
+                Action::DeleteRepository(rpc::DeleteRepository {
+                    repository: largest.map_or_else(|| repository_name(*repository), |at| at.0),
+                })
+            }
+            Kind::ExpireUploads { uploads } => {
+                let names = uploads.iter().map(|(number, shift)| {
+                    let (upload, epoch, _) = self.upload(*number, *shift);
+                    UploadName { upload, epoch }
+                });
+                Action::ExpireUploads(rpc::ExpireUploads {
+                    uploads: names.collect(),
                 })
             }
             // Nothing to repeat: the collector looks at everything.
@@ -292,6 +328,24 @@ fn found(is_same: bool) -> Action {
     })
 }
 
+fn settings(
+    grace_ms: Option<u64>,
+    upload_age_ms: Option<u64>,
+    untagged_age_ms: Option<u64>,
+    collection_paused: Option<bool>,
+) -> Action {
+    Action::ChangeSettings(rpc::ChangeSettings {
+        grace_ms,
+        reading_delay_ms: upload_age_ms,
+        upload_age_ms,
+        untagged: untagged_age_ms.map(|age_ms| Untagged {
+            age_ms,
+            repositories: Vec::new(),
+        }),
+        collection_paused,
+    })
+}
+
 fn start(node: u64, is_same: bool, level_max: u64) -> Action {
     Action::StartNode(rpc::StartNode {
         node,
@@ -359,9 +413,21 @@ fn fixed(kind: &Kind) -> Action {
         Kind::Level { level } => {
             Action::RaiseFeatureLevel(rpc::RaiseFeatureLevel { level: *level })
         }
-        Kind::Settings { grace_ms } => Action::ChangeSettings(rpc::ChangeSettings {
-            grace_ms: *grace_ms,
-        }),
+        Kind::Settings {
+            grace_ms,
+            upload_age_ms,
+            untagged_age_ms,
+            is_paused,
+        } => settings(*grace_ms, *upload_age_ms, *untagged_age_ms, *is_paused),
+        Kind::ExpireManifests { manifests } => {
+            let names = manifests.iter().map(|(repository, manifest)| {
+                let (repository, digest) = manifest_name(*repository, *manifest);
+                ManifestName { repository, digest }
+            });
+            Action::ExpireManifests(rpc::ExpireManifests {
+                manifests: names.collect(),
+            })
+        }
         Kind::Found { is_same } => found(*is_same),
         Kind::Marker { incarnation } => Action::ConfirmMarker(rpc::ConfirmMarker {
             cluster_id: "cluster".to_owned(),

@@ -101,7 +101,7 @@ pub(crate) enum Kind {
         manifest: u8,
         is_largest: bool,
     },
-    /// `is_begun`: a deletion that has begun, if there is one.
+    /// `is_begun`: a deletion that has begun, if there is one, be it of a repository.
     Continue {
         repository: u8,
         manifest: u8,
@@ -127,6 +127,22 @@ pub(crate) enum Kind {
     },
     Settings {
         grace_ms: Option<u64>,
+        upload_age_ms: Option<u64>,
+        untagged_age_ms: Option<u64>,
+        is_paused: Option<bool>,
+    },
+    /// Which uploads, and how far the epoch is moved.
+    ExpireUploads {
+        uploads: Vec<(u8, i64)>,
+    },
+    /// Repositories and manifests.
+    ExpireManifests {
+        manifests: Vec<(u8, u8)>,
+    },
+    /// `is_largest`: the repository of the manifest with the most tags.
+    DeleteRepository {
+        repository: u8,
+        is_largest: bool,
     },
     Found {
         is_same: bool,
@@ -140,10 +156,18 @@ pub(crate) enum Kind {
     },
 }
 
+/// What a command is stamped with.
+#[derive(Debug, Clone)]
+pub(crate) enum Time {
+    /// How far cluster time moves, or how far the stamp lies behind.
+    By(i64),
+    /// One of the times at which something will be over, or as many milliseconds before.
+    Due { number: u8, before_ms: u64 },
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
-    /// How far cluster time moves, or how far the stamp lies behind.
-    pub(crate) advance_ms: i64,
+    pub(crate) time: Time,
     pub(crate) asker: Asker,
     pub(crate) kind: Kind,
 }
@@ -154,17 +178,13 @@ pub(crate) fn sequences(count: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let kinds = prop_oneof![30 => uploads(), 14 => blobs(), 24 => manifests(), 12 => collection(),
+    let kinds = prop_oneof![30 => uploads(), 14 => blobs(), 24 => manifests(), 18 => collection(),
         4 => cluster(), 9 => repeats()];
-    (advance(), asker(), kinds).prop_map(|(advance_ms, asker, kind)| Step {
-        advance_ms,
-        asker,
-        kind,
-    })
+    (time(), asker(), kinds).prop_map(|(time, asker, kind)| Step { time, asker, kind })
 }
 
 /// In steps of ten, as holds are, so that time often is exactly the end of one.
-fn advance() -> impl Strategy<Value = i64> {
+fn time() -> impl Strategy<Value = Time> {
     let tens = prop_oneof![
         60 => Just(0),
         30 => 1..15_i64,
@@ -172,7 +192,11 @@ fn advance() -> impl Strategy<Value = i64> {
         4 => -30..0_i64,
         1 => 359_990..360_010_i64,
     ];
-    tens.prop_map(|tens| tens * 10)
+    let before = prop_oneof![6 => Just(0), 1 => Just(1)];
+    prop_oneof![
+        9 => tens.prop_map(|tens| Time::By(tens * 10)),
+        1 => (any::<u8>(), before).prop_map(|(number, before_ms)| Time::Due { number, before_ms }),
+    ]
 }
 
 fn asker() -> impl Strategy<Value = Asker> {
@@ -212,7 +236,7 @@ fn uploads() -> impl Strategy<Value = Kind> {
         10 => commit.prop_map(|(upload, epoch, digest, repository)| Kind::Commit {
             upload, epoch, digest, repository
         }),
-        1 => (byte(), epoch()).prop_map(|(upload, epoch)| Kind::Cancel { upload, epoch }),
+        3 => (byte(), epoch()).prop_map(|(upload, epoch)| Kind::Cancel { upload, epoch }),
     ]
 }
 
@@ -223,7 +247,7 @@ fn blobs() -> impl Strategy<Value = Kind> {
         5 => (byte(), byte(), byte()).prop_map(|(from, to, digest)| Kind::Mount {
             from, to, digest
         }),
-        2 => (byte(), byte()).prop_map(|(repository, digest)| Kind::Unlink { repository, digest }),
+        3 => (byte(), byte()).prop_map(|(repository, digest)| Kind::Unlink { repository, digest }),
         3 => renew.prop_map(|(repository, blobs, manifest)| Kind::Renew {
             repository, blobs, manifest
         }),
@@ -246,7 +270,7 @@ fn manifests() -> impl Strategy<Value = Kind> {
         40 => put.prop_map(|(repository, manifest, tags, validation)| Kind::Put {
             repository, manifest, tags, validation
         }),
-        1 => (byte(), byte(), many).prop_map(|(repository, manifest, tags)| {
+        3 => (byte(), byte(), many).prop_map(|(repository, manifest, tags)| {
             Kind::PutMany { repository, manifest, tags }
         }),
         20 => (byte(), byte(), any::<bool>()).prop_map(|(repository, manifest, is_largest)| {
@@ -260,9 +284,27 @@ fn manifests() -> impl Strategy<Value = Kind> {
 }
 
 fn collection() -> impl Strategy<Value = Kind> {
+    let byte = any::<u8>;
     prop_oneof![
-        2 => any::<u8>().prop_map(|links| Kind::Condemn { links }),
-        1 => vec(any::<u8>(), 0..6).prop_map(|keys| Kind::Forget { keys }),
+        16 => byte().prop_map(|links| Kind::Condemn { links }),
+        8 => vec(byte(), 0..6).prop_map(|keys| Kind::Forget { keys }),
+        6 => vec((byte(), epoch()), 0..5).prop_map(|uploads| Kind::ExpireUploads { uploads }),
+        20 => vec((byte(), byte()), 0..9).prop_map(|manifests| {
+            Kind::ExpireManifests { manifests }
+        }),
+        2 => (byte(), any::<bool>()).prop_map(|(repository, is_largest)| {
+            Kind::DeleteRepository { repository, is_largest }
+        }),
+    ]
+}
+
+fn age() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(0)),
+        2 => Just(Some(50)),
+        2 => Just(Some(150)),
+        1 => Just(Some(1000)),
     ]
 }
 
@@ -273,7 +315,11 @@ fn cluster() -> impl Strategy<Value = Kind> {
             Kind::Start { node, is_same, level_max }
         }),
         2 => (0..4_u64).prop_map(|level| Kind::Level { level }),
-        2 => grace.prop_map(|grace_ms| Kind::Settings { grace_ms }),
+        2 => (grace, age(), age(), any::<Option<bool>>()).prop_map(
+            |(grace_ms, upload_age_ms, untagged_age_ms, is_paused)| Kind::Settings {
+                grace_ms, upload_age_ms, untagged_age_ms, is_paused
+            }
+        ),
         1 => any::<bool>().prop_map(|is_same| Kind::Found { is_same }),
         1 => (0..3_u64).prop_map(|incarnation| Kind::Marker { incarnation }),
     ]
