@@ -41,8 +41,26 @@ mod deletions;
 #[path = "apply/collection.rs"]
 mod collection;
 
+#[path = "apply/idle.rs"]
+mod idle;
+
+#[path = "apply/expiry.rs"]
+mod expiry;
+
+#[path = "apply/subjects.rs"]
+mod subjects;
+
+#[path = "apply/repositories.rs"]
+mod repositories;
+
+#[path = "apply/leaving.rs"]
+mod leaving;
+
 #[path = "apply/requests.rs"]
 mod requests;
+
+#[path = "apply/garbage.rs"]
+mod garbage;
 
 #[path = "apply/reading.rs"]
 mod reading;

@@ -153,13 +153,33 @@ fn settings_change_what_is_named_and_nothing_else() {
     check(
         "",
         "settings
-         settings 50",
+         settings 50
+         settings uploads 8 untagged 9 only x paused
+         settings uploads 0
+         settings untagged 0 resumed
+         settings reading 7
+         settings reading 0",
         expect![[r#"
             > settings
             done
             > settings 50
             done
             ~ settings = cluster incarnation 1 level 1 grace 50
+            > settings uploads 8 untagged 9 only x paused
+            done
+            ~ settings = cluster incarnation 1 level 1 grace 50 uploads 8 untagged 9 only x paused
+            > settings uploads 0
+            done
+            ~ settings = cluster incarnation 1 level 1 grace 50 uploads 0 untagged 9 only x paused
+            > settings untagged 0 resumed
+            done
+            ~ settings = cluster incarnation 1 level 1 grace 50 uploads 0 untagged 0
+            > settings reading 7
+            done
+            ~ settings = cluster incarnation 1 level 1 grace 50 reading 7 uploads 0 untagged 0
+            > settings reading 0
+            done
+            ~ settings = cluster incarnation 1 level 1 grace 50 reading 0 uploads 0 untagged 0
         "#]],
     );
 }

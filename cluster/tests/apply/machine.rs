@@ -47,6 +47,16 @@ impl Machine {
         }
     }
 
+    /// As `given`, for many commands: the invariants are checked once, at the end.
+    pub(crate) fn given_many(&mut self, lines: impl IntoIterator<Item = String>) {
+        for line in lines.into_iter().flat_map(|line| expand(&line)) {
+            let response = self.apply_unchecked(&line);
+            let is_refused = matches!(response.outcome, Some(Outcome::Refusal(_)));
+            assert!(!is_refused, "given `{line}`: {response:?}");
+        }
+        self.check_invariants("many commands");
+    }
+
     /// Applies commands and says what each answered and changed.
     pub(crate) fn steps(&mut self, lines: &str) -> String {
         let count = commands(lines).count();
@@ -70,12 +80,20 @@ impl Machine {
 
     /// Applies one line; afterwards the invariants hold.
     pub(crate) fn apply(&mut self, line: &str) -> Response {
+        let response = self.apply_unchecked(line);
+        self.check_invariants(line);
+        response
+    }
+
+    fn apply_unchecked(&mut self, line: &str) -> Response {
         let command = notation::parse(line, self.now_ms);
         self.now_ms = command.now_ms;
-        let response = self.execute(&command);
+        self.execute(&command)
+    }
+
+    fn check_invariants(&self, line: &str) {
         let broken = invariant::check(&self.state).expect("rows that decode");
         assert!(broken.is_empty(), "after `{line}`: {broken:#?}");
-        response
     }
 
     /// Applies one command.

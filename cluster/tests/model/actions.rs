@@ -509,7 +509,7 @@ impl Naive {
         }
         let manifest = &self.manifests[at];
         let due_ms = self.manifest_due_ms(manifest);
-        if !due_ms.is_some_and(|due_ms| due_ms <= self.now_ms) {
+        if due_ms.is_none_or(|due_ms| due_ms > self.now_ms) {
             return false;
         }
         if self.is_living(&name(&at.0, &manifest.subject)) {
