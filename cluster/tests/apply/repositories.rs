@@ -190,8 +190,6 @@ fn a_manifest_whose_own_deletion_has_begun_goes_with_its_repository() {
     expect![[r#"
         > delete-repository a
         to be continued
-        > continue m in a
-        finished
         > continue n in a
         finished
         > continue-repository a
@@ -203,7 +201,6 @@ fn a_manifest_whose_own_deletion_has_begun_goes_with_its_repository() {
     "#]]
     .assert_eq(&answers(&machine.steps(
         "delete-repository a
-         continue m in a
          continue n in a
          continue-repository a
          continue m in a

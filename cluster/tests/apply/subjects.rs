@@ -221,6 +221,45 @@ fn a_subject_that_is_absent_or_in_another_repository_holds_nothing() {
 }
 
 #[test]
+fn a_subject_that_is_being_deleted_holds_nothing() {
+    let many = TAGS_PER_DELETION_STEP + 1;
+    let mut machine = Machine::after(&format!(
+        "settings untagged 300
+         put m in a tags t*{many}
+         put r in a subject m
+         put s in a subject m
+         @300 delete m in a"
+    ));
+    expect![[r#"
+        > expire a/r
+        expired 1
+        - contents a/r
+        - manifest_bodies r
+        - manifest_in r/a
+        - manifests a/r
+        - referrers a/m/r
+        ~ repositories a = manifests 2 tags 1 links 0 created u1000
+        - unheld 0 a/r
+        > continue m in a
+        finished
+        - contents a/m
+        - deletions a/m
+        - manifest_bodies m
+        - manifest_in m/a
+        - manifests a/m
+        ~ manifests a/s = image size 9 u1000 subject m unheld 300
+        ~ repositories a = manifests 1 tags 0 links 0 created u1000
+        - tagged_by a/m/t256
+        - tags a/t256
+        - unheld 0 a/s
+        + unheld 300 a/s
+        > expire a/s
+        expired 0
+    "#]]
+    .assert_eq(&machine.steps("expire a/r\n continue m in a\n expire a/s"));
+}
+
+#[test]
 fn a_referrer_that_a_tag_holds_is_not_unheld_by_the_loss_of_its_subject() {
     check(
         "settings untagged 300
