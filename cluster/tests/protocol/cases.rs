@@ -1,19 +1,19 @@
 //! The hard cases of the protocol. Some state of a scenario must show each that it is said to meet,
 //! so that a scenario that has become harmless is noticed.
 
-use crate::client::Client;
-use crate::collector::{Collector, Sweep};
-use crate::facts::Hold;
-use crate::universe::Set;
-use crate::world::{Protocol, World};
+use super::client::Client;
+use super::collector::{Collector, Sweep};
+use super::facts::Hold;
+use super::universe::Set;
+use super::world::{Protocol, World};
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) is_met: fn(&Protocol, &World) -> bool,
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) is_met: fn(&Protocol, &World) -> bool,
 }
 
-pub(crate) const TWO_COLLECTORS: Case = Case {
+pub(super) const TWO_COLLECTORS: Case = Case {
     name: "two collectors are about to delete the same object",
     is_met: |_, world| match world.collectors {
         [
@@ -24,12 +24,12 @@ pub(crate) const TWO_COLLECTORS: Case = Case {
     },
 };
 
-pub(crate) const REFERENCED_MEANWHILE: Case = Case {
+pub(super) const REFERENCED_MEANWHILE: Case = Case {
     name: "a collector is about to condemn what a manifest references by now",
     is_met: |_, world| is_condemning(world, |hold| hold == Hold::Referenced),
 };
 
-pub(crate) const RENEWED_MEANWHILE: Case = Case {
+pub(super) const RENEWED_MEANWHILE: Case = Case {
     name: "a collector is about to condemn what is held again by now",
     is_met: |_, world| {
         is_condemning(
@@ -39,7 +39,7 @@ pub(crate) const RENEWED_MEANWHILE: Case = Case {
     },
 };
 
-pub(crate) const DELETES_FORGOTTEN: Case = Case {
+pub(super) const DELETES_FORGOTTEN: Case = Case {
     name: "a collector is about to delete the object of a key that is forgotten",
     is_met: |_, world| {
         let is_forgotten = |key| world.metadata.facts.objects[usize::from(key)].is_none();
@@ -47,7 +47,7 @@ pub(crate) const DELETES_FORGOTTEN: Case = Case {
     },
 };
 
-pub(crate) const MOVED_MEANWHILE: Case = Case {
+pub(super) const MOVED_MEANWHILE: Case = Case {
     name: "a collector is about to delete an object whose digest is stored again",
     is_met: |_, world| {
         let is_stored = world.metadata.facts.blob.is_some();
@@ -55,17 +55,17 @@ pub(crate) const MOVED_MEANWHILE: Case = Case {
     },
 };
 
-pub(crate) const ORPHAN: Case = Case {
+pub(super) const ORPHAN: Case = Case {
     name: "the sweep is about to delete an object that has no row",
     is_met: |_, world| matches!(world.sweep, Sweep::Deleting { .. }),
 };
 
-pub(crate) const RENEWAL: Case = Case {
+pub(super) const RENEWAL: Case = Case {
     name: "HEAD is about to renew a hold",
     is_met: |_, world| world.head == Client::Renewing,
 };
 
-pub(crate) const FORMER_KEY: Case = Case {
+pub(super) const FORMER_KEY: Case = Case {
     name: "an upload keeps a former key, because its bytes are there",
     is_met: |_, world| {
         let mut uploads = world.metadata.facts.uploads.iter().flatten();
@@ -73,12 +73,12 @@ pub(crate) const FORMER_KEY: Case = Case {
     },
 };
 
-pub(crate) const RESUMED: Case = Case {
+pub(super) const RESUMED: Case = Case {
     name: "a session goes on under the key that another released",
     is_met: |_, world| matches!(world.writers[0], Some(session) if session > 0),
 };
 
-pub(crate) const EMPTIED: Case = Case {
+pub(super) const EMPTIED: Case = Case {
     name: "everything that was there has gone",
     is_met: |_, world| {
         let facts = &world.metadata.facts;

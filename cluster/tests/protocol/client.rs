@@ -1,16 +1,16 @@
 //! Clients that rely on what they were told: that a blob is there, by `HEAD`, by a mount or by a
 //! commit, and that a manifest may name it within a grace.
 
-use crate::command::Command;
-use crate::facts::Hold;
-use crate::mistake::Mistake;
-use crate::world::{Action, Harm, Protocol, World};
+use super::command::Command;
+use super::facts::Hold;
+use super::mistake::Mistake;
+use super::world::{Action, Harm, Protocol, World};
 
 /// Where the repository of `HEAD` is in the list: mounts are from it too.
 const FIRST: u8 = 0;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Client {
+pub(super) enum Client {
     #[default]
     Waiting,
     /// Its node saw that the hold has less than a grace left, and is going to renew it.
@@ -20,12 +20,12 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    pub(crate) fn told() -> Self {
+    pub(super) fn told() -> Self {
         Self::Told { ago: 0 }
     }
 
     /// After a grace it does not matter how long ago it was.
-    pub(crate) fn grow_older(&mut self, grace: u8) {
+    pub(super) fn grow_older(&mut self, grace: u8) {
         if let Self::Told { ago } = self {
             *ago = grace.min(*ago + 1);
         }
@@ -33,7 +33,7 @@ impl Client {
 }
 
 impl Protocol {
-    pub(crate) fn client_actions(&self, world: &World, actions: &mut Vec<Action>) {
+    pub(super) fn client_actions(&self, world: &World, actions: &mut Vec<Action>) {
         let facts = &world.metadata.facts;
         let is_linked = facts.links[usize::from(FIRST)].is_some();
         if self.scenario.head.is_some() {
@@ -57,7 +57,7 @@ impl Protocol {
         }
     }
 
-    pub(crate) fn client_step(&self, world: &mut World, action: Action) {
+    pub(super) fn client_step(&self, world: &mut World, action: Action) {
         match action {
             Action::Head => world.head = self.head(world),
             Action::RenewHold => {
@@ -104,7 +104,7 @@ impl Protocol {
     }
 
     /// A client pushes a manifest that names the blob; the next time it begins anew.
-    pub(crate) fn put_manifest(&self, world: &mut World, client: Client, manifest: u8) {
+    pub(super) fn put_manifest(&self, world: &mut World, client: Client, manifest: u8) {
         if self.propose(world, Command::PutManifest { manifest }) {
             world.acknowledged.insert(manifest);
         } else if matches!(client, Client::Told { ago } if ago < self.scenario.grace) {

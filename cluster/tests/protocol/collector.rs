@@ -1,14 +1,14 @@
 //! The collector and the sweep. Both may crash or sleep between any two steps; of a collector that
 //! sleeps there is a successor at work, until both are.
 
-use crate::command::Command;
-use crate::facts::Object;
-use crate::mistake::Mistake;
-use crate::universe::Set;
-use crate::world::{Action, Protocol, World};
+use super::command::Command;
+use super::facts::Object;
+use super::mistake::Mistake;
+use super::universe::Set;
+use super::world::{Action, Protocol, World};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Collector {
+pub(super) enum Collector {
     #[default]
     Idle,
     /// It has read which links are due.
@@ -18,7 +18,7 @@ pub(crate) enum Collector {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Sweep {
+pub(super) enum Sweep {
     #[default]
     Idle,
     Listed {
@@ -36,7 +36,7 @@ pub(crate) enum Sweep {
 
 impl Protocol {
     /// What a collector can do next, its crash last.
-    pub(crate) fn collector_actions(&self, world: &World, number: u8, actions: &mut Vec<Action>) {
+    pub(super) fn collector_actions(&self, world: &World, number: u8, actions: &mut Vec<Action>) {
         let facts = &world.metadata.facts;
         match world.collectors[usize::from(number)] {
             Collector::Idle => {
@@ -57,7 +57,7 @@ impl Protocol {
         actions.push(Action::CollectorCrashes(number));
     }
 
-    pub(crate) fn collector_step(&self, world: &mut World, action: Action) {
+    pub(super) fn collector_step(&self, world: &mut World, action: Action) {
         let (number, next) = match action {
             Action::ReadCandidates(number) => {
                 let links = world.metadata.facts.due;
@@ -104,7 +104,7 @@ impl Protocol {
     }
 
     /// What the sweep can do next, its crash last.
-    pub(crate) fn sweep_actions(&self, world: &World, actions: &mut Vec<Action>) {
+    pub(super) fn sweep_actions(&self, world: &World, actions: &mut Vec<Action>) {
         let begins_with_look = self.scenario.mistake == Some(Mistake::LookUpBeforeList);
         match world.sweep {
             Sweep::Idle if self.scenario.mistake == Some(Mistake::NoSweep) => return,
@@ -124,7 +124,7 @@ impl Protocol {
         actions.push(Action::SweepCrashes);
     }
 
-    pub(crate) fn sweep_step(&self, world: &mut World, action: Action) {
+    pub(super) fn sweep_step(&self, world: &mut World, action: Action) {
         world.sweep = match (action, world.sweep) {
             (Action::List, Sweep::LookedUp { known }) => orphans(world.stored().without(known)),
             (Action::List, _) => Sweep::Listed {

@@ -8,12 +8,12 @@ use roadstead_proto::rpc::metadata::{
 };
 use roadstead_proto::rpc::state::Owner;
 
-use crate::universe::{DIGEST, KEYS, MANIFESTS, REPOSITORIES, Set, UPLOADS};
+use super::universe::{DIGEST, KEYS, MANIFESTS, REPOSITORIES, Set, UPLOADS};
 
 /// Numbers are places in the lists of `universe.rs`; an owner is the number of its session.
 #[rustfmt::skip]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Command {
+pub(super) enum Command {
     BeginUpload { upload: u8, repository: u8, key: u8, owner: u8 },
     CheckpointUpload { upload: u8, epoch: u8 },
     ReleaseUpload { upload: u8, epoch: u8 },
@@ -45,7 +45,7 @@ fn owner(session: u8) -> Option<Owner> {
 
 impl Command {
     /// What lies in the log; of a seeded mistake, the command that it is a mistaken reading of.
-    pub(crate) fn action(self) -> Action {
+    pub(super) fn action(self) -> Action {
         match self {
             Self::BeginUpload {
                 upload,

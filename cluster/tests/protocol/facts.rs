@@ -5,47 +5,47 @@ use roadstead_cluster::metadata::view::{Memory, ViewExt};
 use roadstead_cluster::metadata::{Table, View, invariant, keys};
 use roadstead_proto::rpc::state::{self, object};
 
-use crate::universe::{
+use super::universe::{
     DIGEST, KEYS, MANIFESTS, NOW_MS, READING_DELAY, REPOSITORIES, Set, TICK_MS, UPLOADS, number_of,
 };
 
 /// The link of the blob in a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hold {
+pub(super) enum Hold {
     Referenced,
     /// Ticks that remain of its hold.
     Remaining(u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Object {
+pub(super) enum Object {
     Uploading,
     Live,
     Reclaimed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Upload {
-    pub(crate) epoch: u8,
-    pub(crate) key: u8,
-    pub(crate) former: Option<u8>,
-    pub(crate) has_checkpoint: bool,
+pub(super) struct Upload {
+    pub(super) epoch: u8,
+    pub(super) key: u8,
+    pub(super) former: Option<u8>,
+    pub(super) has_checkpoint: bool,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
-    pub(crate) links: [Option<Hold>; REPOSITORIES.len()],
-    pub(crate) manifests: Set,
+pub(super) struct Facts {
+    pub(super) links: [Option<Hold>; REPOSITORIES.len()],
+    pub(super) manifests: Set,
     /// The key of the blob.
-    pub(crate) blob: Option<u8>,
-    pub(crate) objects: [Option<Object>; KEYS.len()],
-    pub(crate) uploads: [Option<Upload>; UPLOADS.len()],
+    pub(super) blob: Option<u8>,
+    pub(super) objects: [Option<Object>; KEYS.len()],
+    pub(super) uploads: [Option<Upload>; UPLOADS.len()],
     /// Repositories whose link is a candidate with a hold that is over.
-    pub(crate) due: Set,
+    pub(super) due: Set,
     /// Keys that have been reclaimed for at least the reading delay.
-    pub(crate) reclaimable: Set,
+    pub(super) reclaimable: Set,
     /// What the state machine's own invariants say against it.
-    pub(crate) broken: Vec<String>,
+    pub(super) broken: Vec<String>,
 }
 
 fn rows<R: prost::Message + Default>(state: &Memory, table: Table) -> Vec<(Vec<u8>, R)> {
@@ -64,7 +64,7 @@ fn until(state: &Memory, table: Table, until_ms: u64) -> Vec<Vec<u8>> {
 }
 
 impl Facts {
-    pub(crate) fn of(state: &Memory) -> Self {
+    pub(super) fn of(state: &Memory) -> Self {
         let key_number = |key: &str| number_of(&KEYS, key);
         let mut facts = Self {
             broken: invariant::check(state).expect("rows that decode"),
@@ -111,7 +111,7 @@ impl Facts {
         facts
     }
 
-    pub(crate) fn is_referenced(&self, repository: u8) -> bool {
+    pub(super) fn is_referenced(&self, repository: u8) -> bool {
         self.links[usize::from(repository)] == Some(Hold::Referenced)
     }
 }

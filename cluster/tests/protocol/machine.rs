@@ -14,17 +14,17 @@ use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::response::Outcome;
 use roadstead_proto::rpc::metadata::{self as rpc, FoundCluster};
 
-use crate::command::Command;
-use crate::facts::Facts;
-use crate::mistake::{condemn_unchecked, pretended_release};
-use crate::relative;
-use crate::universe::{NOW_MS, TICK_MS};
+use super::command::Command;
+use super::facts::Facts;
+use super::mistake::{condemn_unchecked, pretended_release};
+use super::relative;
+use super::universe::{NOW_MS, TICK_MS};
 
 /// One state of the tables. Two with the same number are the same.
-pub(crate) struct Metadata {
+pub(super) struct Metadata {
     number: u32,
-    rows: relative::Rows,
-    pub(crate) facts: Facts,
+    pub(super) rows: relative::Rows,
+    pub(super) facts: Facts,
 }
 
 impl PartialEq for Metadata {
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Metadata {
 }
 
 impl Metadata {
-    pub(crate) fn number(&self) -> u32 {
+    pub(super) fn number(&self) -> u32 {
         self.number
     }
 }
@@ -56,10 +56,10 @@ impl Metadata {
 /// Where a command led, and whether it was done rather than refused.
 type Applied = (Arc<Metadata>, bool);
 
-/// Locks are taken by two threads; as many shards keep them apart.
+/// Two threads take locks: with so many shards they rarely meet.
 const SHARDS: usize = 64;
 
-pub(crate) struct Machine {
+pub(super) struct Machine {
     grace_ms: u64,
     states: Mutex<HashMap<u64, Vec<Arc<Metadata>>>>,
     count: AtomicU32,
@@ -68,7 +68,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// A cluster whose grace is so many ticks.
-    pub(crate) fn new(grace: u8) -> Self {
+    pub(super) fn new(grace: u8) -> Self {
         Self {
             grace_ms: u64::from(grace) * TICK_MS,
             states: Mutex::default(),
@@ -78,12 +78,12 @@ impl Machine {
     }
 
     /// How many states of the tables were met.
-    pub(crate) fn count(&self) -> u32 {
+    pub(super) fn count(&self) -> u32 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// The state after founding.
-    pub(crate) fn founded(&self) -> Arc<Metadata> {
+    /// The state after founding, as production has it.
+    pub(super) fn founding(&self) -> Memory {
         let mut state = Memory::default();
         let found = Action::FoundCluster(FoundCluster {
             cluster_id: "cluster".to_owned(),
@@ -91,11 +91,16 @@ impl Machine {
             feature_level: 1,
         });
         execute(&mut state, NOW_MS, found);
-        self.known(&state)
+        state
+    }
+
+    /// The state after founding.
+    pub(super) fn founded(&self) -> Arc<Metadata> {
+        self.known(&self.founding())
     }
 
     /// Applies a command.
-    pub(crate) fn apply(&self, before: &Arc<Metadata>, command: Command) -> Applied {
+    pub(super) fn apply(&self, before: &Arc<Metadata>, command: Command) -> Applied {
         let shard = &self.applied[before.number as usize % SHARDS];
         let key = (before.number, command);
         if let Some(applied) = shard.read().expect("no panic").get(&key) {
@@ -152,7 +157,7 @@ fn execute_or_mistake(state: &mut Memory, command: Command) -> bool {
 }
 
 /// As production does it, without Raft. Whether it was done rather than refused.
-fn execute(state: &mut Memory, now_ms: u64, action: Action) -> bool {
+pub(super) fn execute(state: &mut Memory, now_ms: u64, action: Action) -> bool {
     let command = rpc::Command {
         now_ms,
         action: Some(action),

@@ -6,10 +6,10 @@ use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::{ClaimUpload, Condemn, ReleaseUpload};
 use roadstead_proto::rpc::state::{Object, Reclaimed, object};
 
-use crate::universe::NOW_MS;
+use super::universe::NOW_MS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mistake {
+pub(super) enum Mistake {
     /// An upload is given a key that was in use before and is forgotten.
     ReusedKey,
     /// `Condemn` believes what the collector saw.
@@ -29,7 +29,7 @@ pub(crate) enum Mistake {
 }
 
 /// `Condemn` without its second look: rows go as the collector saw them, referenced or held.
-pub(crate) fn condemn_unchecked(transaction: &mut Transaction<'_, Memory>, condemn: &Condemn) {
+pub(super) fn condemn_unchecked(transaction: &mut Transaction<'_, Memory>, condemn: &Condemn) {
     for name in &condemn.links {
         let (repository, digest) = (&name.repository, &name.digest);
         let row = |transaction: &Transaction<'_, Memory>| {
@@ -71,7 +71,7 @@ pub(crate) fn condemn_unchecked(transaction: &mut Transaction<'_, Memory>, conde
 }
 
 /// The release that a mistaken claim pretends to have seen: what the row says, let go.
-pub(crate) fn pretended_release(state: &Memory, claim: &ClaimUpload) -> Action {
+pub(super) fn pretended_release(state: &Memory, claim: &ClaimUpload) -> Action {
     let row = state.row(&keys::upload(&claim.upload));
     let row = row.expect("an upload that decodes").unwrap_or_default();
     Action::ReleaseUpload(ReleaseUpload {

@@ -5,24 +5,24 @@ use std::sync::{Arc, RwLock};
 
 use stateright::{Model, Property};
 
-use crate::collector::Sweep;
-use crate::facts::{Hold, Object};
-use crate::machine::Metadata;
-use crate::scenario::Scenario;
-use crate::universe::{KEYS, MANIFESTS, Set};
-use crate::world::{Harm, Protocol, Stored, World};
+use super::collector::Sweep;
+use super::facts::{Hold, Object};
+use super::machine::Metadata;
+use super::scenario::Scenario;
+use super::universe::{KEYS, MANIFESTS, Set};
+use super::world::{Harm, Protocol, Stored, World};
 
 /// Every safety property, by name.
-pub(crate) const MANIFESTS_HAVE_BYTES: &str = "no acknowledged manifest names bytes that are gone";
-pub(crate) const WRITTEN_BEFORE_LINKED: &str = "written before linked, unlinked before deleted";
-pub(crate) const ONE_WRITER: &str = "no key that is in use is written by another";
-pub(crate) const NOT_DELETED_IN_USE: &str = "no key that is in use is deleted";
-pub(crate) const BYTES_KEPT: &str = "no bytes are lost that a client was told of";
-pub(crate) const GRACE_KEPT: &str = "what a client has seen can be used for a grace";
-pub(crate) const SOUND: &str = "the state machine's own invariants hold";
-pub(crate) const GARBAGE_ENDS: &str = "garbage is gone in the end";
+pub(super) const MANIFESTS_HAVE_BYTES: &str = "no acknowledged manifest names bytes that are gone";
+pub(super) const WRITTEN_BEFORE_LINKED: &str = "written before linked, unlinked before deleted";
+pub(super) const ONE_WRITER: &str = "no key that is in use is written by another";
+pub(super) const NOT_DELETED_IN_USE: &str = "no key that is in use is deleted";
+pub(super) const BYTES_KEPT: &str = "no bytes are lost that a client was told of";
+pub(super) const GRACE_KEPT: &str = "what a client has seen can be used for a grace";
+pub(super) const SOUND: &str = "the state machine's own invariants hold";
+pub(super) const GARBAGE_ENDS: &str = "garbage is gone in the end";
 
-pub(crate) fn all(scenario: &Scenario) -> Vec<Property<Protocol>> {
+pub(super) fn all(scenario: &Scenario) -> Vec<Property<Protocol>> {
     let mut properties = vec![
         Property::always(MANIFESTS_HAVE_BYTES, manifests_have_bytes),
         Property::always(WRITTEN_BEFORE_LINKED, |_, world: &World| {
@@ -67,7 +67,7 @@ fn manifests_have_bytes(_: &Protocol, world: &World) -> bool {
 /// Whether all garbage went, from tables and a store in which everybody stopped. It depends on
 /// nothing else, so that it is found out once for each pair of these.
 #[derive(Default)]
-pub(crate) struct Endings(RwLock<HashMap<(u32, [Stored; KEYS.len()]), bool>>);
+pub(super) struct Endings(RwLock<HashMap<(u32, [Stored; KEYS.len()]), bool>>);
 
 /// Liveness, as a property of single states: if at this moment every client and every collector
 /// died for ever, one new collector, which nothing disturbs, would leave what manifests name and
@@ -110,7 +110,7 @@ impl Protocol {
                     self.sweep_actions(world, actions);
                 }
             });
-            world = self.step(&world, crate::world::Action::Advance);
+            world = self.step(&world, super::world::Action::Advance);
         }
         world
     }

@@ -10,10 +10,13 @@ use roadstead_cluster::metadata::view::{Memory, ViewExt};
 use roadstead_cluster::metadata::{Table, View, keys};
 use roadstead_proto::rpc::state::{Clock, Committed, Link, Manifest, Object, Upload, object};
 
-use crate::universe::{NOW_MS, READING_DELAY, TICK_MS};
+use super::universe::{NOW_MS, READING_DELAY, TICK_MS};
+
+/// A row of a table, under its key.
+type Row = ((Table, Vec<u8>), Vec<u8>);
 
 /// The rows of all tables, in order.
-pub(crate) type Rows = Vec<((Table, Vec<u8>), Vec<u8>)>;
+pub(super) type Rows = Vec<Row>;
 
 /// Moves a time, but not below `floor`.
 struct Shift {
@@ -37,7 +40,7 @@ impl Shift {
 }
 
 /// The rows of `state`, seen from now.
-pub(crate) fn rows(state: &Memory) -> Rows {
+pub(super) fn rows(state: &Memory) -> Rows {
     let clock = state.row(&keys::clock()).expect("a clock that decodes");
     let shift = Shift {
         clock_ms: clock.unwrap_or_default().now_ms,
@@ -49,17 +52,13 @@ pub(crate) fn rows(state: &Memory) -> Rows {
             rows.extend(moved(&shift, state, table, key, row));
         }
     }
+    // Times that were clamped to the same one are no order any more.
+    rows.sort_unstable();
     rows
 }
 
 /// One row; none if it is of no consequence any more.
-fn moved(
-    shift: &Shift,
-    state: &Memory,
-    table: Table,
-    key: Vec<u8>,
-    row: Vec<u8>,
-) -> Option<((Table, Vec<u8>), Vec<u8>)> {
+fn moved(shift: &Shift, state: &Memory, table: Table, key: Vec<u8>, row: Vec<u8>) -> Option<Row> {
     let (key, row) = match table {
         Table::Clock => (key, Clock { now_ms: NOW_MS }.encode_to_vec()),
         Table::Links => {
@@ -147,7 +146,7 @@ fn moved_object(shift: &Shift, mut object: Object) -> Vec<u8> {
 }
 
 /// The state with these rows.
-pub(crate) fn state(rows: &Rows) -> Memory {
+pub(super) fn state(rows: &Rows) -> Memory {
     let mut state = Memory::default();
     let rows = rows.iter().cloned();
     state.write(rows.map(|(key, row)| (key, Some(row))).collect());

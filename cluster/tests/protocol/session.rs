@@ -1,12 +1,12 @@
 //! Upload sessions: owners of uploads, of which each writes to the key that it was given, and may
 //! be slow, or stop for ever, between any two steps.
 
-use crate::client::Client;
-use crate::command::Command;
-use crate::facts::Upload;
-use crate::mistake::Mistake;
-use crate::scenario::{Plan, Start};
-use crate::world::{Action, Harm, Protocol, Stored, World};
+use super::client::Client;
+use super::command::Command;
+use super::facts::Upload;
+use super::mistake::Mistake;
+use super::scenario::{Plan, Start};
+use super::world::{Action, Harm, Protocol, Stored, World};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 enum Phase {
@@ -28,7 +28,7 @@ enum Phase {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Session {
+pub(super) struct Session {
     phase: Phase,
     epoch: u8,
     key: u8,
@@ -37,7 +37,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn grow_older(&mut self, grace: u8) {
+    pub(super) fn grow_older(&mut self, grace: u8) {
         if let Phase::Committed(client) = &mut self.phase {
             client.grow_older(grace);
         }
@@ -57,7 +57,7 @@ impl Protocol {
         &self.scenario.sessions[usize::from(session)]
     }
 
-    pub(crate) fn session_actions(&self, world: &World, actions: &mut Vec<Action>) {
+    pub(super) fn session_actions(&self, world: &World, actions: &mut Vec<Action>) {
         for number in 0..self.scenario.sessions.len() as u8 {
             self.actions_of(world, number, actions);
         }
@@ -119,7 +119,7 @@ impl Protocol {
         }
     }
 
-    pub(crate) fn session_step(&self, world: &mut World, action: Action) {
+    pub(super) fn session_step(&self, world: &mut World, action: Action) {
         match action {
             Action::BeginUpload(number) => self.begin(world, number),
             Action::Write(number) => {
@@ -294,7 +294,7 @@ impl Protocol {
         }
     }
 
-    pub(crate) fn cancel(&self, world: &mut World, upload: u8) {
+    pub(super) fn cancel(&self, world: &mut World, upload: u8) {
         if let Some(row) = world.metadata.facts.uploads[usize::from(upload)] {
             let epoch = row.epoch;
             self.propose(world, Command::CancelUpload { upload, epoch });

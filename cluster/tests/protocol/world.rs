@@ -4,23 +4,23 @@ use std::sync::Arc;
 
 use stateright::{Model, Property};
 
-use crate::client::Client;
-use crate::collector::{Collector, Sweep};
-use crate::command::Command;
-use crate::facts::Object;
-use crate::machine::{Machine, Metadata};
-use crate::properties;
-use crate::scenario::Scenario;
-use crate::session::Session;
-use crate::universe::{KEYS, Set};
+use super::client::Client;
+use super::collector::{Collector, Sweep};
+use super::command::Command;
+use super::facts::Object;
+use super::machine::{Machine, Metadata};
+use super::properties;
+use super::scenario::Scenario;
+use super::session::Session;
+use super::universe::{KEYS, Set};
 
 /// As many as a scenario can have.
-pub(crate) const SESSIONS: usize = 3;
-pub(crate) const COLLECTORS: usize = 2;
+pub(super) const SESSIONS: usize = 3;
+pub(super) const COLLECTORS: usize = 2;
 
 /// What lies under a key in the object store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Stored {
+pub(super) enum Stored {
     #[default]
     Nothing,
     /// Unfinished: it cannot be read, but it can be gone on from.
@@ -30,7 +30,7 @@ pub(crate) enum Stored {
 
 /// What must never happen, noted when it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Harm {
+pub(super) enum Harm {
     /// A session wrote to a key that was given to another after it.
     WrittenByAnother,
     /// An object was deleted that an upload or a blob still had.
@@ -42,24 +42,24 @@ pub(crate) enum Harm {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct World {
-    pub(crate) metadata: Arc<Metadata>,
-    pub(crate) store: [Stored; KEYS.len()],
+pub(super) struct World {
+    pub(super) metadata: Arc<Metadata>,
+    pub(super) store: [Stored; KEYS.len()],
     /// Which session was given the key last: the only one that may write to it.
-    pub(crate) writers: [Option<u8>; KEYS.len()],
-    pub(crate) sessions: [Session; SESSIONS],
-    pub(crate) head: Client,
-    pub(crate) mounter: Client,
-    pub(crate) collectors: [Collector; COLLECTORS],
-    pub(crate) sweep: Sweep,
+    pub(super) writers: [Option<u8>; KEYS.len()],
+    pub(super) sessions: [Session; SESSIONS],
+    pub(super) head: Client,
+    pub(super) mounter: Client,
+    pub(super) collectors: [Collector; COLLECTORS],
+    pub(super) sweep: Sweep,
     /// Manifests that a client heard 201 of, and nobody deleted since.
-    pub(crate) acknowledged: Set,
-    pub(crate) harms: Set,
+    pub(super) acknowledged: Set,
+    pub(super) harms: Set,
 }
 
 /// Those of commands are named after them; a number is a session, collector, upload or manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(super) enum Action {
     BeginUpload(u8),
     /// The first bytes go to the store.
     Write(u8),
@@ -107,16 +107,16 @@ pub(crate) enum Action {
 }
 
 impl World {
-    pub(crate) fn harm(&mut self, harm: Harm) {
+    pub(super) fn harm(&mut self, harm: Harm) {
         self.harms.insert(harm as u8);
     }
 
-    pub(crate) fn is_harmed(&self, harm: Harm) -> bool {
+    pub(super) fn is_harmed(&self, harm: Harm) -> bool {
         self.harms.contains(harm as u8)
     }
 
     /// A session's bytes arrive at the store.
-    pub(crate) fn write(&mut self, session: u8, key: u8, stored: Stored) {
+    pub(super) fn write(&mut self, session: u8, key: u8, stored: Stored) {
         if self.writers[usize::from(key)] != Some(session) {
             self.harm(Harm::WrittenByAnother);
         }
@@ -125,7 +125,7 @@ impl World {
     }
 
     /// Somebody deletes whatever lies under the key.
-    pub(crate) fn delete(&mut self, key: u8) {
+    pub(super) fn delete(&mut self, key: u8) {
         match self.metadata.facts.objects[usize::from(key)] {
             Some(Object::Uploading | Object::Live) => self.harm(Harm::DeletedInUse),
             Some(Object::Reclaimed) | None => {}
@@ -134,7 +134,7 @@ impl World {
     }
 
     /// The keys under which anything lies.
-    pub(crate) fn stored(&self) -> Set {
+    pub(super) fn stored(&self) -> Set {
         let keys = (0..).zip(self.store);
         keys.filter(|(_, stored)| *stored != Stored::Nothing)
             .map(|(key, _)| key)
@@ -143,14 +143,14 @@ impl World {
 }
 
 /// A scenario and the state machine that its worlds share.
-pub(crate) struct Protocol {
-    pub(crate) scenario: Scenario,
-    pub(crate) machine: Machine,
-    pub(crate) endings: properties::Endings,
+pub(super) struct Protocol {
+    pub(super) scenario: Scenario,
+    pub(super) machine: Machine,
+    pub(super) endings: properties::Endings,
 }
 
 impl Protocol {
-    pub(crate) fn new(scenario: Scenario) -> Self {
+    pub(super) fn new(scenario: Scenario) -> Self {
         Self {
             scenario,
             machine: Machine::new(scenario.grace),
@@ -159,14 +159,14 @@ impl Protocol {
     }
 
     /// Proposes a command and waits until it is applied. Whether it was done.
-    pub(crate) fn propose(&self, world: &mut World, command: Command) -> bool {
+    pub(super) fn propose(&self, world: &mut World, command: Command) -> bool {
         let (metadata, is_done) = self.machine.apply(&world.metadata, command);
         world.metadata = metadata;
         is_done
     }
 
     /// Nobody has done anything yet.
-    pub(crate) fn beginning(&self, metadata: Arc<Metadata>) -> World {
+    pub(super) fn beginning(&self, metadata: Arc<Metadata>) -> World {
         World {
             metadata,
             store: Default::default(),
@@ -192,7 +192,7 @@ impl Protocol {
     }
 
     /// The world after a step.
-    pub(crate) fn step(&self, world: &World, action: Action) -> World {
+    pub(super) fn step(&self, world: &World, action: Action) -> World {
         let mut world = world.clone();
         match action {
             Action::BeginUpload(_)
@@ -231,8 +231,11 @@ impl Protocol {
 
             Action::Advance => self.advance(&mut world),
         }
-        // It does not matter which of the collectors it is that slept.
-        world.collectors.sort_unstable();
+        // It does not matter which of the collectors it is that sleeps. Idle ones come last, so that
+        // a single one stays the first.
+        world
+            .collectors
+            .sort_unstable_by(|one, other| other.cmp(one));
         world
     }
 }
