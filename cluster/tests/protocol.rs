@@ -1,8 +1,8 @@
 //! The protocol of uploads, manifests and garbage collection, checked by a model checker.
 //!
 //! The model (`protocol/world.rs`) is a world of uploaders, claimers, a mounter, a client that
-//! relies on a `HEAD`, collectors that crash or sleep, and a sweep, around the real tables, the real
-//! `apply` and an object store. `stateright` goes through every interleaving of each scenario
+//! relies on a `HEAD`, collectors that crash or sleep, and a sweep, around the real tables, the
+//! real `apply` and an object store. `stateright` goes through every interleaving of each scenario
 //! (`protocol/scenario.rs`) and looks at every state (`protocol/properties.rs`). Time has no end:
 //! `protocol/relative.rs`. For each seeded mistake (`protocol/mistake.rs`) a property must fail.
 //!

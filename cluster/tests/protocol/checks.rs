@@ -12,6 +12,7 @@ use super::machine::{Machine, execute};
 use super::mistake::Mistake;
 use super::properties::{
     BYTES_KEPT, GARBAGE_ENDS, GRACE_KEPT, MANIFESTS_HAVE_BYTES, NOT_DELETED_IN_USE, ONE_WRITER,
+    WRITTEN_BEFORE_LINKED,
 };
 use super::relative;
 use super::scenario::{CLAIM_AND_PUSH, CLAIMS, CLAIMS_AGAIN, GRACE, PUSHES, Scenario};
@@ -108,6 +109,7 @@ fn fails(scenario: Scenario, mistake: Mistake, name: &'static str) {
 #[test]
 fn a_reused_key_is_seen() {
     fails(PUSHES, Mistake::ReusedKey, NOT_DELETED_IN_USE);
+    fails(PUSHES, Mistake::ReusedKey, WRITTEN_BEFORE_LINKED);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::scenario::Scenario;
 use super::universe::{KEYS, MANIFESTS, Set};
 use super::world::{Harm, Protocol, Stored, World};
 
-/// Every safety property, by name.
+/// The properties, by name; the last one is of liveness.
 pub(super) const MANIFESTS_HAVE_BYTES: &str = "no acknowledged manifest names bytes that are gone";
 pub(super) const WRITTEN_BEFORE_LINKED: &str = "written before linked, unlinked before deleted";
 pub(super) const ONE_WRITER: &str = "no key that is in use is written by another";

@@ -113,7 +113,7 @@ pub(super) const PUSHES: Scenario = Scenario {
         RENEWED_MEANWHILE,
         TWO_COLLECTORS,
     ],
-    states_min: 1,
+    states_min: 4_000_000,
 };
 
 /// The same with nothing lost or cancelled, but a grace of two ticks: so a client may use what it
@@ -133,7 +133,7 @@ pub(super) const GRACE: Scenario = Scenario {
         RENEWED_MEANWHILE,
         TWO_COLLECTORS,
     ],
-    states_min: 1,
+    states_min: 1_700_000,
     ..PUSHES
 };
 
@@ -148,7 +148,7 @@ pub(super) const CLAIMS: Scenario = Scenario {
     loses_answers: false,
     collectors: 1,
     meets: &[EMPTIED, FORMER_KEY, ORPHAN, RESUMED],
-    states_min: 1,
+    states_min: 3_200_000,
     ..PUSHES
 };
 
@@ -157,7 +157,7 @@ pub(super) const CLAIMS_AGAIN: Scenario = Scenario {
     name: "claims again",
     cancels: false,
     loses_answers: true,
-    states_min: 1,
+    states_min: 2_800_000,
     ..CLAIMS
 };
 
@@ -177,6 +177,6 @@ pub(super) const CLAIM_AND_PUSH: Scenario = Scenario {
         REFERENCED_MEANWHILE,
         RESUMED,
     ],
-    states_min: 1,
+    states_min: 6_400_000,
     ..CLAIMS
 };

@@ -231,8 +231,8 @@ impl Protocol {
 
             Action::Advance => self.advance(&mut world),
         }
-        // It does not matter which of the collectors it is that sleeps. Idle ones come last, so that
-        // a single one stays the first.
+        // It does not matter which of the collectors it is that sleeps. Idle ones come last, so
+        // that a single one stays the first.
         world
             .collectors
             .sort_unstable_by(|one, other| other.cmp(one));
