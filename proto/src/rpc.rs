@@ -7,6 +7,7 @@
     missing_docs,
     unreachable_pub,
     clippy::all,
+    clippy::clone_on_ref_ptr,
     rustdoc::all,
     reason = "generated from the .proto files"
 )]
