@@ -92,6 +92,8 @@ fn moved(shift: &Shift, state: &Memory, table: Table, key: Vec<u8>, row: Vec<u8>
             manifest.unheld_since_ms = manifest.unheld_since_ms.map(|_| NOW_MS);
             (key, manifest.encode_to_vec())
         }
+        // As in the row of the manifest.
+        Table::Unheld => (numbered(&key, |_since| NOW_MS), row),
         Table::Repositories
         | Table::Tags
         | Table::TaggedBy
