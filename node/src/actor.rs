@@ -3,7 +3,8 @@
 //! Architecture invariant: an actor is a concurrency device, never a correctness device. A rule
 //! that must hold across nodes is decided in `apply`. Bytes do not travel through mailboxes.
 //!
-//! A handle (`Uploads`, `Repositories`, `Collector`) hides the addresses, so that services know no actor.
+//! A handle (`Uploads`, `Repositories`, `Collector`) hides the addresses, so that services know no
+//! actor.
 
 mod garbage_collector;
 mod mailbox;

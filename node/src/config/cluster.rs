@@ -69,7 +69,10 @@ impl Cluster {
 }
 
 fn administration(section: &mut Section<'_>) -> Administration {
-    const LOOPBACK: Expected = expected("a loopback address with a port", "127.0.0.1:5055");
+    const LOOPBACK: Expected = expected(
+        "a loopback address with a port, since whoever can connect may administer",
+        "127.0.0.1:5055",
+    );
     let is_given = section.node("addr").is_some();
     let parse = |text: &str| Address::parse(text).filter(Address::is_loopback);
     let addr = section.parsed("addr", LOOPBACK, parse);

@@ -112,6 +112,67 @@ fn auth_is_refused_in_every_form_but_none() {
 }
 
 #[test]
+fn collection_is_refused_what_it_cannot_go_by() {
+    for (keys, words) in [
+        ("gc: {grace: 0s}", "gc.grace"),
+        ("gc: {grace: 999ms}", "gc.grace"),
+        ("gc: {grace: -1h}", "gc.grace"),
+        ("gc: {grace: [1h]}", "gc.grace"),
+        ("gc: {rate: 0}", "gc.rate"),
+        ("gc: {rate: 100001}", "gc.rate"),
+        ("gc: {rate: fast}", "gc.rate"),
+        ("gc: {readingdelay: soon}", "gc.readingdelay"),
+        ("gc: {backupretention: 7 days}", "gc.backupretention"),
+        ("gc: {sweep: 0s}", "gc.sweep"),
+        ("gc: {untagged: keep}", "gc.untagged"),
+        ("gc: {untagged: {policy: delete}}", "gc.untagged.policy"),
+        ("gc: {untagged: {age: 0s}}", "gc.untagged.age"),
+        (
+            "gc: {untagged: {repositories: ci/}}",
+            "gc.untagged.repositories",
+        ),
+        ("gc: {grase: 1h}", "gc.grace"),
+    ] {
+        let shown = show_file(&format!("{SMALLEST}{keys}\n"));
+        assert!(
+            shown.contains(words) && !shown.starts_with("ok"),
+            "{keys}: {shown}"
+        );
+    }
+}
+
+#[test]
+fn administration_is_not_let_out_of_the_machine() {
+    for address in [
+        ":5055",
+        "0.0.0.0:5055",
+        "'[::]:5055'",
+        "10.0.0.1:5055",
+        "registry.example.com:5055",
+        "localhost.example.com:5055",
+        "127.0.0.1",
+        "127.0.0.1:99999",
+    ] {
+        let keys = format!("{SMALLEST}cluster: {{admin: {{addr: {address}}}}}\n");
+        let shown = show_file(&keys);
+        for words in ["cluster.admin.addr", "whoever can connect may administer"] {
+            assert!(shown.contains(words), "{address}: {shown}");
+        }
+    }
+    for address in [
+        "127.0.0.1:0",
+        "'[::1]:5055'",
+        "localhost:1",
+        "127.9.9.9:5055",
+    ] {
+        let keys = format!("{SMALLEST}cluster: {{admin: {{addr: {address}}}}}\n");
+        assert_eq!(show_file(&keys), "ok", "{address}");
+    }
+    let outcome = without_file(&[("REGISTRY_CLUSTER_ADMIN_ADDR", ":5055")]);
+    assert!(show(&outcome).contains("REGISTRY_CLUSTER_ADMIN_ADDR"));
+}
+
+#[test]
 fn version_must_be_the_one_there_is() {
     for (version, is_accepted) in [
         ("version: 0.1\n", true),
