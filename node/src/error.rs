@@ -173,6 +173,21 @@ impl RegistryError {
     }
 }
 
+/// A sentence with all that led to it, each said once.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let text = source.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = source.source();
+    }
+    message
+}
+
 /// What a command came to: an outcome, or a refusal that the caller puts into words.
 pub fn outcome(response: Response) -> Result<Outcome, Refused> {
     match response.outcome {

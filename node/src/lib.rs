@@ -4,8 +4,8 @@
 //!
 //! In reading order: what a user types (`cli`), what a node is made of and in which order it
 //! starts (`node`, `founding`), what it answers (`http`), what that means (`service`, `upload`),
-//! how requests wait for each other (`actor`), what is taken away again (`collection`),
-//! and whether the store holds what it should (`verify`).
+//! how requests wait for each other (`actor`), what is taken away again (`collection`), whether the
+//! store holds what it should (`verify`), and what operators see and ask (`admin`).
 
 pub mod cli;
 pub mod config;
@@ -22,6 +22,8 @@ pub mod actor;
 
 pub mod collection;
 pub mod verify;
+
+pub mod admin;
 
 pub mod error;
 pub mod health;

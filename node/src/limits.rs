@@ -246,6 +246,34 @@ pub const VERIFY_BYTES_PER_SECOND: u64 = 64 * 1024 * 1024;
 /// Repositories that a finding names.
 pub const VERIFY_REPOSITORIES_NAMED: usize = 5;
 
+/// Repositories or uploads on a page of the administration service.
+pub const ADMINISTRATION_PAGE: usize = 1_000;
+
+/// Repositories that an explanation names, and as many tags and manifests in each.
+pub const EXPLAINED: usize = 20;
+
+/// How often the administration service tells how far something is.
+pub const PROGRESS_TOLD: Duration = Duration::from_millis(250);
+
+/// Events that may wait for a client of the administration service.
+pub const EVENTS_WAITING: usize = 4;
+
+/// Calls on one connection of the administration service that are at work at once.
+pub const ADMINISTRATION_CALLS: u32 = 32;
+
+/// How long a stopping node waits for what the administration service is at.
+pub const ADMINISTRATION_STOP: Duration = Duration::from_secs(2);
+
+/// How long the end of an upload waits for a request that is at work on it.
+pub const CANCEL_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a command waits until a node takes its connection.
+pub const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// How long a command waits until a node begins to answer, and how often it looks whether a node
+/// that it has a connection to is still there.
+pub const ANSWER_TIME: Duration = Duration::from_secs(30);
+
 /// What `Retry-After` says when the node cannot answer now, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 

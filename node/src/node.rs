@@ -21,8 +21,10 @@ use crate::actor::{
     Arbiters, Collector, CollectorOptions, Drain, Repositories, Supervisor, Uploads,
     finish_deletion,
 };
+use crate::admin::{self, Administration};
 use crate::collection;
-use crate::config::{Config, DataFolder, Driver, Loaded, Untagged};
+use crate::config::{self, Config, DataFolder, Driver, Loaded, Untagged};
+use crate::error::with_causes;
 use crate::founding;
 use crate::health::Health;
 use crate::http::{Bound, Server, Shared};
@@ -82,21 +84,6 @@ fn start_error(error: &dyn std::error::Error) -> Stopped {
     Stopped::Start(with_causes(error))
 }
 
-/// A sentence with all that led to it, each said once.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let text = source.to_string();
-        if !message.contains(&text) {
-            message.push_str(": ");
-            message.push_str(&text);
-        }
-        cause = source.source();
-    }
-    message
-}
-
 /// Starts everything from the bottom up, waits, and stops it from the top down.
 async fn serve(
     config: Config,
@@ -111,6 +98,7 @@ async fn serve(
     let debug_bound = debug
         .map(|debug| bind("http.debug.addr", &debug.addr))
         .transpose()?;
+    let administration_bound = bind_administration(&config.cluster.administration)?;
     let metrics = Arc::new(Metrics::new());
     let folders = Folders::of(&config)?;
 
@@ -167,6 +155,18 @@ async fn serve(
     let health = Health::start(&config.health, Arc::clone(&store), runtime.handle());
     let space = Space::watch(folders.on_disk(&config), config.storage.reserve)
         .map_err(|error| start_error(&error))?;
+    let administration = administration_bound.map(|bound| {
+        let tools = admin::Tools {
+            metadata: metadata.clone(),
+            collector: collector.clone(),
+            uploads: uploads.clone(),
+            is_read_only: config.storage.is_read_only,
+        };
+        Administration::start(bound, tools, runtime.handle())
+    });
+    let administration = administration
+        .transpose()
+        .map_err(|error| start_error(&error))?;
     let registry = Registry::new(
         metadata.clone(),
         store,
@@ -204,6 +204,9 @@ async fn serve(
     let is_graceful = result.is_ok() && !config.http.drain_timeout.is_zero();
     let stopped = async {
         server.stop(is_graceful).await;
+        if let Some(administration) = administration {
+            administration.stop().await;
+        }
         // What is left of uploads can be gone on with by the next life of the node.
         match tokio::time::timeout(RELEASE_TIME, supervisor.send(Drain)).await {
             Ok(Ok(())) => {}
@@ -357,6 +360,20 @@ fn bind(key: &str, address: &crate::config::Address) -> Result<Bound, Stopped> {
             "cannot listen on {address}: {error}; {hint} another `{key}`"
         ))
     })
+}
+
+/// Nobody has asked for the default address: where it is taken, the node serves without being
+/// administered.
+fn bind_administration(written: &config::Administration) -> Result<Option<Bound>, Stopped> {
+    match bind("cluster.admin.addr", &written.addr) {
+        Err(Stopped::Start(message)) if !written.is_given => {
+            tracing::warn!(
+                "{message}; until then `roadstead gc` and others cannot reach this node"
+            );
+            Ok(None)
+        }
+        bound => bound.map(Some),
+    }
 }
 
 /// Raises the soft limit of open files as far as the system allows, and refuses to start with too

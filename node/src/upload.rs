@@ -143,6 +143,23 @@ impl Tools {
         outcome(response).map_err(|refusal| refused(id, refusal))
     }
 
+    /// Ends an upload, whoever owns it. Its bytes are left to the collector.
+    pub async fn cancel(&self, id: UploadId) -> Result<(), RegistryError> {
+        let upload = id.to_string();
+        let row = self
+            .metadata
+            .read(|view| read::upload(view, &upload))
+            .await
+            .map_err(RegistryError::metadata)?;
+        let Some(row) = row else {
+            return Err(RegistryError::UploadUnknown(upload));
+        };
+        let epoch = row.epoch;
+        self.propose(id, Action::CancelUpload(CancelUpload { upload, epoch }))
+            .await
+            .map(drop)
+    }
+
     /// end-6 for an upload that is gone: yes, if this very commit happened before.
     pub async fn repeat_commit(
         &self,

@@ -1,10 +1,10 @@
-//! What the collector, `verify` and the sweep ask of the state. Nothing here changes it.
+//! What the collector, `verify`, the sweep and operators ask of the state. Nothing here changes it.
 //!
 //! Each function looks at a page of bounded length and says where the next one begins. Nothing
 //! promises that what was seen is still so when a command arrives: `apply` checks again.
 
 use roadstead_proto::rpc::metadata::{LinkName, ManifestName, UploadName};
-use roadstead_proto::rpc::state::{Blob, Object, Presence, Upload, object};
+use roadstead_proto::rpc::state::{Blob, Object, Presence, Repository, Upload, object};
 
 use super::keys::{self, Prefix};
 use super::view::{Fault, View, ViewExt};
@@ -156,6 +156,35 @@ fn all<V: View + ?Sized, R: prost::Message + Default>(
         items: items.collect(),
         next: next.flatten(),
     })
+}
+
+/// Where the rows begin that come after the one named `last`, of those that a name is the key of.
+pub fn after(last: &str) -> Vec<u8> {
+    if last.is_empty() {
+        Vec::new()
+    } else {
+        following(last.as_bytes())
+    }
+}
+
+/// Repositories, by name; those that are being deleted are among them.
+///
+/// # Errors
+/// [`Fault`].
+pub fn repositories<V: View + ?Sized>(
+    view: &V,
+    from: &[u8],
+    limit: usize,
+) -> Result<Pass<(String, Repository)>, Fault> {
+    all(view, &keys::repositories(), from, limit)
+}
+
+/// A repository, also while it is being deleted.
+///
+/// # Errors
+/// [`Fault`].
+pub fn repository<V: View + ?Sized>(view: &V, name: &str) -> Result<Option<Repository>, Fault> {
+    view.row(&keys::repository(name))
 }
 
 /// Uploads in progress, by id.

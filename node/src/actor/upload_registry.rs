@@ -8,12 +8,13 @@ use actix::{Actor, Addr, AsyncContext, AtomicResponse, Context, Handler, Message
 use roadstead_cluster::read;
 use roadstead_proto::{Algorithm, Digest, RepositoryName, UploadId};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::Arbiters;
 use super::mailbox::{Mailbox, Undelivered};
 use super::upload_session::{Append, Cancel, Commit, GetStatus, Release, UploadSession};
 use crate::error::RegistryError;
-use crate::limits::{CLAIM_LOCKS, CLAIM_TRIES, REGISTRY_MAILBOX, UPLOAD_MAILBOX};
+use crate::limits::{CANCEL_WAIT, CLAIM_LOCKS, CLAIM_TRIES, REGISTRY_MAILBOX, UPLOAD_MAILBOX};
 use crate::upload::{Chunk, Tools, Upload};
 
 /// The actor.
@@ -281,6 +282,27 @@ impl Uploads {
         id: UploadId,
     ) -> Result<(), RegistryError> {
         self.ask_again(repository, id, || Cancel).await
+    }
+
+    /// Ends an upload of whichever repository. It is not claimed for that: to claim may mean to
+    /// copy gigabytes. A session that does not answer soon, since a request is at work on it, ends
+    /// when it next has something to record.
+    pub async fn cancel_any(&self, id: UploadId) -> Result<(), RegistryError> {
+        for _ in 0..CLAIM_TRIES {
+            let asked = match self.registry.ask(Find(id)).await.map_err(registry_error)? {
+                Some(session) => timeout(CANCEL_WAIT, session.mailbox.ask(Cancel)).await.ok(),
+                None => None,
+            };
+            let answer = match asked {
+                Some(Ok(answer)) => answer,
+                Some(Err(Undelivered::Closed)) => Err(RegistryError::UploadMoving),
+                Some(Err(Undelivered::Full)) | None => self.tools.cancel(id).await,
+            };
+            if !matches!(answer, Err(RegistryError::UploadMoving)) {
+                return answer;
+            }
+        }
+        Err(RegistryError::UploadMoving)
     }
 
     /// Asks the session of an upload. One that ends meanwhile is looked for again: then the upload

@@ -112,6 +112,11 @@ impl Bound {
         }
         Err(last)
     }
+
+    /// The listener alone, for a server that is not HTTP.
+    pub fn into_listener(self) -> TcpListener {
+        self.listener
+    }
 }
 
 /// A running server.

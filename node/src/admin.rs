@@ -1,0 +1,262 @@
+//! The administration service: gRPC for operators, whose client is this very program.
+//!
+//! It asks the collector, the metadata and the uploads; nothing is decided here. Health and
+//! reflection stand beside it, for load balancers and for `grpcurl`.
+//!
+//! Not here: who may ask. Whoever can connect may administer, so that the configuration allows
+//! loopback addresses only.
+
+mod collection;
+mod events;
+mod repositories;
+mod status;
+mod uploads;
+mod verify;
+
+use std::io;
+
+use roadstead_cluster::Metadata;
+use roadstead_proto::rpc::admin::administration_server::{
+    Administration as Rpc, AdministrationServer,
+};
+use roadstead_proto::rpc::admin::{
+    CancelUploadRequest, CancelUploadResponse, CollectionProgress, CollectionStatus, DESCRIPTOR,
+    DeleteRepositoryRequest, DeletionProgress, ExplainDigestRequest, Explanation,
+    GetCollectionStatusRequest, ListRepositoriesRequest, ListUploadsRequest,
+    PauseCollectionRequest, PauseCollectionResponse, RepositoryPage, ResumeCollectionRequest,
+    ResumeCollectionResponse, RunCollectionRequest, UploadPage, VerifyEvent, VerifyRequest,
+};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tonic::server::NamedService;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+use tonic_health::server::{HealthReporter, health_reporter};
+
+use crate::actor::{Collector, Uploads};
+use crate::error::RegistryError;
+use crate::http::Bound;
+use crate::limits::{ADMINISTRATION_CALLS, ADMINISTRATION_PAGE, ADMINISTRATION_STOP};
+use events::Events;
+
+/// The service's name in health checks.
+const SERVICE: &str = <AdministrationServer<Service> as NamedService>::NAME;
+
+/// What the service works with.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// What is known.
+    pub metadata: Metadata,
+    /// What collects on this node.
+    pub collector: Collector,
+    /// Uploads of this node's clients.
+    pub uploads: Uploads,
+    /// `storage.maintenance.readonly`: nothing is deleted.
+    pub is_read_only: bool,
+}
+
+impl Tools {
+    fn check_write(&self) -> Result<(), Status> {
+        if self.is_read_only {
+            Err(status::of(&RegistryError::ReadOnly))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Cluster time, by which ages are told.
+    async fn now_ms(&self) -> Result<u64, Status> {
+        let now_ms = self.metadata.cluster_time().await;
+        now_ms.map_err(status::of_metadata)
+    }
+}
+
+/// How many rows a page has, by what was asked for: 0 is as many as it may have.
+fn page_length(limit: u32) -> usize {
+    match usize::try_from(limit) {
+        Ok(limit) if (1..ADMINISTRATION_PAGE).contains(&limit) => limit,
+        _ => ADMINISTRATION_PAGE,
+    }
+}
+
+/// The service while it is served.
+#[derive(Debug)]
+pub struct Administration {
+    health: HealthReporter,
+    stopping: watch::Sender<bool>,
+    ended: JoinHandle<()>,
+}
+
+impl Administration {
+    /// Serves it on `runtime`.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn start(bound: Bound, tools: Tools, runtime: &Handle) -> io::Result<Self> {
+        let address = bound.address;
+        let listener = bound.into_listener();
+        listener.set_nonblocking(true)?;
+        // A listener belongs to the runtime that it is made in.
+        let _entered = runtime.enter();
+        let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
+        let (stopping, stopped) = watch::channel(false);
+        let (health, health_service) = health_reporter();
+        let reporter = health.clone();
+        let mut signal = stopped.clone();
+        let serve = async move {
+            reporter
+                .set_service_status(SERVICE, tonic_health::ServingStatus::Serving)
+                .await;
+            let served = Server::builder()
+                .max_concurrent_streams(ADMINISTRATION_CALLS)
+                .add_service(health_service)
+                .add_service(reflection().build_v1().map_err(io::Error::other)?)
+                .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
+                .add_service(AdministrationServer::new(Service { tools, stopped }))
+                .serve_with_incoming_shutdown(incoming.with_nodelay(Some(true)), async move {
+                    // Its end means the same.
+                    let _ = signal.wait_for(|is_stopping| *is_stopping).await;
+                });
+            served.await.map_err(io::Error::other)
+        };
+        let ended = runtime.spawn(async move {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "administration has ended");
+            }
+        });
+        tracing::info!("administration is served on {address}");
+        Ok(Self {
+            health,
+            stopping,
+            ended,
+        })
+    }
+
+    /// Ends it. What it was asked for and takes long goes on where it is done, or is taken up in
+    /// the next life of the node.
+    pub async fn stop(mut self) {
+        self.stopping.send_replace(true);
+        for name in ["", SERVICE] {
+            // Whoever watches the health hears nothing more.
+            self.health.clear_service_status(name).await;
+        }
+        if timeout(ADMINISTRATION_STOP, &mut self.ended).await.is_err() {
+            tracing::warn!("a client of the administration service was cut off");
+            self.ended.abort();
+        }
+    }
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Each call goes to the file of what it is about.
+#[derive(Debug)]
+struct Service {
+    tools: Tools,
+    // Whether the node is about to stop.
+    stopped: watch::Receiver<bool>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Rpc for Service {
+    type RunCollectionStream = Events<CollectionProgress>;
+    type DeleteRepositoryStream = Events<DeletionProgress>;
+    type VerifyStream = Events<VerifyEvent>;
+
+    async fn get_collection_status(
+        &self,
+        _request: Request<GetCollectionStatusRequest>,
+    ) -> Answer<CollectionStatus> {
+        collection::status(&self.tools).await.map(Response::new)
+    }
+
+    async fn run_collection(
+        &self,
+        request: Request<RunCollectionRequest>,
+    ) -> Answer<Self::RunCollectionStream> {
+        let events = collection::run(&self.tools, &self.stopped, request.get_ref());
+        Ok(Response::new(events))
+    }
+
+    async fn pause_collection(
+        &self,
+        _request: Request<PauseCollectionRequest>,
+    ) -> Answer<PauseCollectionResponse> {
+        collection::set_paused(&self.tools, true).await?;
+        Ok(Response::new(PauseCollectionResponse {}))
+    }
+
+    async fn resume_collection(
+        &self,
+        _request: Request<ResumeCollectionRequest>,
+    ) -> Answer<ResumeCollectionResponse> {
+        collection::set_paused(&self.tools, false).await?;
+        Ok(Response::new(ResumeCollectionResponse {}))
+    }
+
+    async fn explain_digest(&self, request: Request<ExplainDigestRequest>) -> Answer<Explanation> {
+        let explained = collection::explain(&self.tools, &request.get_ref().digest);
+        explained.await.map(Response::new)
+    }
+
+    async fn list_repositories(
+        &self,
+        request: Request<ListRepositoriesRequest>,
+    ) -> Answer<RepositoryPage> {
+        let page = repositories::list(&self.tools, request.get_ref());
+        page.await.map(Response::new)
+    }
+
+    async fn delete_repository(
+        &self,
+        request: Request<DeleteRepositoryRequest>,
+    ) -> Answer<Self::DeleteRepositoryStream> {
+        let name = &request.get_ref().repository;
+        let events = repositories::delete(&self.tools, &self.stopped, name);
+        events.await.map(Response::new)
+    }
+
+    async fn list_uploads(&self, request: Request<ListUploadsRequest>) -> Answer<UploadPage> {
+        let page = uploads::list(&self.tools, request.get_ref());
+        page.await.map(Response::new)
+    }
+
+    async fn cancel_upload(
+        &self,
+        request: Request<CancelUploadRequest>,
+    ) -> Answer<CancelUploadResponse> {
+        uploads::cancel(&self.tools, &request.get_ref().id).await?;
+        Ok(Response::new(CancelUploadResponse {}))
+    }
+
+    async fn verify(&self, request: Request<VerifyRequest>) -> Answer<Self::VerifyStream> {
+        verify::verify(&self.tools, &self.stopped, request.get_ref()).map(Response::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_never_longer_than_its_bound() {
+        for (asked, expected) in [
+            (0, ADMINISTRATION_PAGE),
+            (1, 1),
+            (999, 999),
+            (1_001, ADMINISTRATION_PAGE),
+            (u32::MAX, ADMINISTRATION_PAGE),
+        ] {
+            assert_eq!(page_length(asked), expected, "{asked}");
+        }
+    }
+}
