@@ -1,7 +1,16 @@
 //! The command line: what a user types.
 //!
 //! Exit codes: 0 it worked; 1 it failed while running; 2 the command line is wrong; 3 the
-//! configuration is wrong; 4 the node could not start.
+//! configuration is wrong; 4 the node could not start. Commands that ask a running node have more:
+//! 5 nothing is there under that name; 6 the node cannot be reached; 7 it refuses.
+
+mod collection;
+mod figures;
+mod progress;
+mod remote;
+mod repositories;
+mod table;
+mod uploads;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -38,6 +47,12 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Collect garbage: see how it goes, look now, pause, resume, explain.
+    Gc(collection::Arguments),
+    /// List repositories, and delete one with all that is in it.
+    Repository(repositories::Arguments),
+    /// List uploads in progress, and cancel one.
+    Upload(uploads::Arguments),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -73,6 +88,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config {
             command: ConfigCommand::Check { config },
         } => check(config),
+        Command::Gc(arguments) => remote::run(collection::run(arguments)),
+        Command::Repository(arguments) => remote::run(repositories::run(arguments)),
+        Command::Upload(arguments) => remote::run(uploads::run(arguments)),
         Command::Version => say(
             io::stdout(),
             &format!("roadstead {}", env!("CARGO_PKG_VERSION")),

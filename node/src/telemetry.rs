@@ -13,3 +13,4 @@ pub use access_log::AccessLog;
 pub use logs::Logs;
 pub use metrics::Metrics;
 pub use spool::Dropped;
+pub(crate) use timestamp::Rfc3339;

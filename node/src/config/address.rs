@@ -26,7 +26,7 @@ impl Address {
     }
 
     /// This machine only, at one port.
-    pub(super) fn loopback(port: u16) -> Self {
+    pub(crate) fn loopback(port: u16) -> Self {
         let host = Some(Ipv4Addr::LOCALHOST.to_string());
         Self { host, port }
     }
@@ -43,7 +43,7 @@ impl Address {
     /// Reads an address, or `None` if it has no port or its host cannot be one.
     ///
     /// A service name in place of the port, which Go would look up, is refused.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;

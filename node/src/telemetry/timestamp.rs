@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 /// `2000-10-10T13:55:36.000000Z`
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rfc3339(pub(super) SystemTime);
+pub(crate) struct Rfc3339(pub(crate) SystemTime);
 
 /// `10/Oct/2000:13:55:36 +0000`
 #[derive(Clone, Copy, Debug)]
