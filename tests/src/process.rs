@@ -81,7 +81,8 @@ pub fn command() -> Command {
 
 fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("REGISTRY_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("REGISTRY_") || text == "ROADSTEAD_ADMIN_ADDR" {
             command.env_remove(name);
         }
     }
@@ -225,6 +226,10 @@ impl Registry {
         if self.config().exists() {
             command.arg(self.config());
         }
+        if !self.setup.has_default_administration() {
+            // The default is one port for all.
+            command.env("REGISTRY_CLUSTER_ADMIN_ADDR", "127.0.0.1:0");
+        }
         for (name, value) in self.setup.environment() {
             command.env(name, self.fill_in(value));
         }
@@ -361,6 +366,16 @@ impl Registry {
     /// Where it serves operators, if its setup says so.
     pub fn debug_address(&self) -> String {
         format!("127.0.0.1:{}", self.debug_port)
+    }
+
+    /// Where the running process is administered, as `host:port`.
+    #[track_caller]
+    pub fn administration(&self) -> String {
+        const WORDS: &str = "administration is served on ";
+        let line = self.says(&[WORDS]);
+        let (_, rest) = line.split_once(WORDS).expect("the words are there");
+        let end = |c: char| c.is_whitespace() || c == '"';
+        rest.split(end).next().unwrap_or_default().to_owned()
     }
 
     /// A client of this registry.

@@ -14,6 +14,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     descriptors_max: Option<u32>,
     is_unprivileged: bool,
+    has_default_administration: bool,
 }
 
 impl Default for Setup {
@@ -38,6 +39,7 @@ impl Setup {
             environment: Vec::new(),
             descriptors_max: None,
             is_unprivileged: false,
+            has_default_administration: false,
         }
     }
 
@@ -80,6 +82,17 @@ impl Setup {
     pub fn unprivileged(mut self) -> Self {
         self.is_unprivileged = true;
         self
+    }
+
+    /// Lets the process be administered where it is by default, which only one process can be.
+    /// Others get a free port.
+    pub fn default_administration(mut self) -> Self {
+        self.has_default_administration = true;
+        self
+    }
+
+    pub(crate) fn has_default_administration(&self) -> bool {
+        self.has_default_administration
     }
 
     pub(crate) fn environment(&self) -> &[(String, String)] {

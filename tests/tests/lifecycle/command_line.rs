@@ -39,7 +39,15 @@ fn help_names_every_command() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["--help"]);
     check_status(&output, 0);
-    for command in ["serve", "config", "version", "completions"] {
+    for command in [
+        "serve",
+        "config",
+        "gc",
+        "repository",
+        "upload",
+        "version",
+        "completions",
+    ] {
         assert!(said(&output.stdout).contains(command), "{output:?}");
     }
 }

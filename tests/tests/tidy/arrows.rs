@@ -46,7 +46,12 @@ const OWNERS: [(&str, &[&str]); 10] = [
     ("reqwest", &["roadstead", "roadstead-tests"]),
     (
         "tokio",
-        &["roadstead", "roadstead-storage", "roadstead-cluster"],
+        &[
+            "roadstead",
+            "roadstead-storage",
+            "roadstead-cluster",
+            "roadstead-tests",
+        ],
     ),
 ];
 
