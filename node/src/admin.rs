@@ -40,6 +40,7 @@ use crate::actor::{Collector, Uploads};
 use crate::error::RegistryError;
 use crate::http::Bound;
 use crate::limits::{ADMINISTRATION_CALLS, ADMINISTRATION_PAGE, ADMINISTRATION_STOP};
+use crate::verify::Verifier;
 use events::Events;
 
 /// The service's name in health checks.
@@ -54,6 +55,8 @@ pub struct Tools {
     pub collector: Collector,
     /// Uploads of this node's clients.
     pub uploads: Uploads,
+    /// What compares the store with the metadata.
+    pub verifier: Verifier,
     /// `storage.maintenance.readonly`: nothing is deleted.
     pub is_read_only: bool,
 }
@@ -239,7 +242,8 @@ impl Rpc for Service {
     }
 
     async fn verify(&self, request: Request<VerifyRequest>) -> Answer<Self::VerifyStream> {
-        verify::verify(&self.tools, &self.stopped, request.get_ref()).map(Response::new)
+        let events = verify::verify(&self.tools, &self.stopped, request.get_ref());
+        Ok(Response::new(events))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Exit codes: 0 it worked; 1 it failed while running; 2 the command line is wrong; 3 the
 //! configuration is wrong; 4 the node could not start. Commands that ask a running node have more:
-//! 5 nothing is there under that name; 6 the node cannot be reached; 7 it refuses.
+//! 5 nothing is there under that name; 6 the node cannot be reached; 7 it refuses; 8 `verify` found
+//! something wrong.
 
 mod collection;
 mod figures;
@@ -11,6 +12,7 @@ mod remote;
 mod repositories;
 mod table;
 mod uploads;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -53,6 +55,8 @@ enum Command {
     Repository(repositories::Arguments),
     /// List uploads in progress, and cancel one.
     Upload(uploads::Arguments),
+    /// Compare the object store with the metadata, while everything runs.
+    Verify(verify::Arguments),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -91,6 +95,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Gc(arguments) => remote::run(collection::run(arguments)),
         Command::Repository(arguments) => remote::run(repositories::run(arguments)),
         Command::Upload(arguments) => remote::run(uploads::run(arguments)),
+        Command::Verify(arguments) => remote::run(verify::run(arguments)),
         Command::Version => say(
             io::stdout(),
             &format!("roadstead {}", env!("CARGO_PKG_VERSION")),

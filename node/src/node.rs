@@ -38,6 +38,7 @@ use crate::store_guard::StoreGuard;
 use crate::telemetry::metrics::{CollectionState, RaftState};
 use crate::telemetry::{AccessLog, Dropped, Metrics, logs};
 use crate::upload::Tools;
+use crate::verify::Verifier;
 
 /// Why a node is not running.
 #[derive(Debug)]
@@ -129,12 +130,13 @@ async fn serve(
     };
     let uploads = Uploads::start(tools, arbiters.clone(), capacity.uploads);
     let guard = StoreGuard::new(metadata.clone(), Arc::clone(&store));
+    let collection_tools = collection::Tools {
+        metadata: metadata.clone(),
+        store: Arc::clone(&store),
+        guard: guard.clone(),
+    };
     let collector = Collector::start(
-        collection::Tools {
-            metadata: metadata.clone(),
-            store: Arc::clone(&store),
-            guard: guard.clone(),
-        },
+        collection_tools.clone(),
         CollectorOptions {
             rate: config.collection.rate,
             sweep: config.collection.sweep,
@@ -160,6 +162,7 @@ async fn serve(
             metadata: metadata.clone(),
             collector: collector.clone(),
             uploads: uploads.clone(),
+            verifier: Verifier::new(collection_tools),
             is_read_only: config.storage.is_read_only,
         };
         Administration::start(bound, tools, runtime.handle())

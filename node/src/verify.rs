@@ -5,37 +5,31 @@
 //! heals them; it deletes nothing. Each finding is checked against the metadata again before it
 //! counts, since blobs are pushed and collected meanwhile.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use roadstead_cluster::metadata::View;
-use roadstead_cluster::{Metadata, garbage, read};
+use roadstead_cluster::{garbage, read};
 use roadstead_proto::Digest;
 use roadstead_proto::digest::Hasher;
 use roadstead_proto::rpc::metadata::MarkDamaged;
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::state::Blob;
-use roadstead_storage::{BlobStore, Error as StoreError, ObjectInfo, ObjectKey, path};
+use roadstead_storage::{Error as StoreError, ObjectInfo, ObjectKey, path};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use crate::collection;
+use crate::collection::{self, Tools};
 use crate::error::outcome;
 use crate::limits::{
     VERIFIED_AT_ONCE, VERIFIED_PER_STEP, VERIFY_BYTES_PER_SECOND, VERIFY_REPOSITORIES_NAMED,
 };
-use crate::store_guard::{GuardError, StoreGuard};
+use crate::store_guard::GuardError;
 
-/// What `verify` works with.
+/// What compares the store with the metadata.
 #[derive(Debug, Clone)]
 pub struct Verifier {
-    /// The metadata.
-    pub metadata: Metadata,
-    /// The object store.
-    pub store: Arc<dyn BlobStore>,
-    /// Whether the store is still the cluster's.
-    pub guard: StoreGuard,
+    tools: Tools,
 }
 
 /// What to look at.
@@ -151,6 +145,11 @@ struct Checked {
 }
 
 impl Verifier {
+    /// Compares what collection works with.
+    pub fn new(tools: Tools) -> Self {
+        Self { tools }
+    }
+
     /// Looks at every blob, then at every object, and tells what it finds as it goes.
     ///
     /// # Errors
@@ -160,7 +159,7 @@ impl Verifier {
         wanted: Wanted,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), VerifyError> {
-        self.guard.look().await?;
+        self.tools.guard.look().await?;
         let mut report = Report::default();
         self.blobs(wanted, &mut report, events).await?;
         self.objects(&mut report, events).await?;
@@ -177,7 +176,7 @@ impl Verifier {
         let mut from = Vec::new();
         loop {
             let look = |view: &dyn View| garbage::blobs(view, &from, VERIFIED_PER_STEP);
-            let found = self.metadata.read(look).await?;
+            let found = self.tools.metadata.read(look).await?;
             let mut checked = stream::iter(found.items)
                 .map(|(digest, blob)| self.check(digest, blob, wanted, &pace))
                 .buffer_unordered(VERIFIED_AT_ONCE);
@@ -224,7 +223,7 @@ impl Verifier {
             let holders = read::holders_of_blob(view, &digest, VERIFY_REPOSITORIES_NAMED)?;
             Ok((again, holders))
         };
-        let (again, repositories) = self.metadata.read(look).await?;
+        let (again, repositories) = self.tools.metadata.read(look).await?;
         // Collected, or pushed again, since the record was read: it was right then.
         let Some(again) = again.filter(|again| again.object_key == blob.object_key) else {
             return Ok(right);
@@ -252,7 +251,7 @@ impl Verifier {
         wanted: Wanted,
         pace: &BytePace,
     ) -> (u64, Option<(Kind, String)>) {
-        let size = match self.store.size(key).await {
+        let size = match self.tools.store.size(key).await {
             Ok(size) => size,
             Err(error) => return (0, Some(wrong(&error))),
         };
@@ -285,7 +284,7 @@ impl Verifier {
             return Ok(None);
         };
         let mut hasher = Hasher::new(expected.algorithm());
-        let mut chunks = self.store.read(key, None).await?.into_chunks();
+        let mut chunks = self.tools.store.read(key, None).await?.into_chunks();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;
             pace.take(chunk.len()).await;
@@ -300,7 +299,11 @@ impl Verifier {
             digest: digest.to_owned(),
             object_key: blob.object_key.clone(),
         };
-        let response = self.metadata.propose(Action::MarkDamaged(mark)).await?;
+        let response = self
+            .tools
+            .metadata
+            .propose(Action::MarkDamaged(mark))
+            .await?;
         Ok(outcome(response).is_ok())
     }
 
@@ -310,7 +313,7 @@ impl Verifier {
         report: &mut Report,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), VerifyError> {
-        let mut listed = self.store.list(path::OBJECTS_PREFIX);
+        let mut listed = self.tools.store.list(path::OBJECTS_PREFIX);
         let mut step: Vec<ObjectInfo> = Vec::with_capacity(VERIFIED_PER_STEP);
         loop {
             let entry = listed.next().await;
@@ -326,7 +329,7 @@ impl Verifier {
                 continue;
             }
             report.objects += step.len() as u64;
-            for orphan in collection::orphans(&self.metadata, &step).await? {
+            for orphan in collection::orphans(&self.tools.metadata, &step).await? {
                 report.count(Kind::Orphan);
                 let is_whole = if orphan.unfinished {
                     "unfinished, "

@@ -75,6 +75,14 @@ impl Failure {
         }
     }
 
+    /// What was asked for was found, and said: the exit code is the answer.
+    pub(super) fn found() -> Self {
+        Self {
+            message: String::new(),
+            code: 8,
+        }
+    }
+
     fn unreachable(address: &Address, reason: &str) -> Self {
         Self {
             message: format!(
