@@ -140,7 +140,8 @@ impl Node {
             _ if is_broken => (
                 6,
                 format!(
-                    "the connection to {} broke off: {said}; try again",
+                    "the connection to {} broke off ({said}): try again, and see that --address \
+                     is the node's `cluster.admin.addr`",
                     self.address
                 ),
             ),

@@ -67,7 +67,7 @@ fn what_is_no_node_is_told_from_one() {
     let nobody = format!("127.0.0.1:{}", process::free_port());
     run(&nobody).failed(6, &["no node answers", &nobody, "--address"]);
     run("nowhere.invalid:5055").failed(6, &["no node answers"]);
-    run(&registry.address()).failed(6, &["no administration service", "cluster.admin.addr"]);
+    run(&registry.address()).failed(6, &["cluster.admin.addr"]);
     run("http://localhost:5055").failed(2, &["a host and a port"]);
     ask(&registry, &["gc", "status"]).ended(0);
 }
