@@ -1,4 +1,5 @@
-//! The metrics: every name, label and help text is in this file, and nowhere else.
+//! The metrics: every name, label and help text is in this file or one of its folder, and nowhere
+//! else.
 //!
 //! Names that Distribution has are its own, so that its dashboards and alerts go on working; ours
 //! begin with `roadstead_`. Prometheus shows counters with `_total` behind the name that is
