@@ -353,8 +353,26 @@ impl Upload {
     pub async fn acknowledge(&mut self) -> Result<u64, Failure> {
         if self.offset != self.acknowledged.offset {
             self.checkpoint().await?;
+        } else {
+            self.check_known().await?;
         }
         Ok(self.offset)
+    }
+
+    /// Whether the upload is still this one's: it may have expired, been cancelled or claimed.
+    async fn check_known(&self) -> Result<(), Failure> {
+        let id = self.id.to_string();
+        let row = self
+            .tools
+            .metadata
+            .read(|view| read::upload(view, &id))
+            .await;
+        let row = row.map_err(|error| Failure::broken(RegistryError::metadata(error)))?;
+        match row {
+            Some(row) if row.epoch == self.epoch => Ok(()),
+            Some(_) => Err(Failure::broken(RegistryError::UploadMoving)),
+            None => Err(Failure::broken(RegistryError::UploadUnknown(id))),
+        }
     }
 
     /// Makes everything taken in durable under this upload's own key, and has it recorded.

@@ -176,6 +176,27 @@ async fn a_status_request_acknowledges_what_a_broken_body_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_an_upload_that_has_ended_elsewhere_is_that_it_is_unknown() {
+    let node = node().await;
+    let mut upload = node.begin().await;
+    upload
+        .append(chunk(None, b"abc", true).await)
+        .await
+        .expect("the chunk fits");
+    assert_eq!(upload.acknowledge().await.expect("it is durable"), 3);
+    let row = node.row(upload.id()).await.expect("a row");
+    let cancel = CancelUpload {
+        upload: upload.id().to_string(),
+        epoch: row.epoch,
+    };
+    let cancelled = node.tools.metadata.propose(Action::CancelUpload(cancel));
+    cancelled.await.expect("it is cancelled");
+    let failure = upload.acknowledge().await.expect_err("it is gone");
+    assert!(matches!(failure.error, RegistryError::UploadUnknown(_)));
+    assert!(!failure.is_usable, "the session ends with it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chunk_out_of_order_changes_nothing() {
     let node = node().await;
     let mut upload = node.begin().await;
