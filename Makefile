@@ -21,7 +21,7 @@ product := --release --locked --workspace
 volatile := --release --locked --manifest-path tests/volatile/Cargo.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash pressure nightly verify fix conformance clients bench audit-advisories
+.PHONY: help run test crash pressure nightly verify fix conformance clients bench bench-gc audit-advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +82,14 @@ bench: ## measure beside other registries; PARTS="manifest images" chooses, WRIT
 	@deploy/setup bench
 	cargo build $(product) --bin roadstead
 	tests/bench/run $(if $(WRITE),--write $(WRITE)) $(PARTS)
+
+# The product last: the other build puts a program with our features for tests into its place.
+bench-gc: ## measure garbage collection, beside Distribution's; PARTS and WRITE as for bench
+	@deploy/setup bench-gc
+	among=$$(cargo build $(selection) --bench among --message-format=json-render-diagnostics | \
+		sed -n 's/.*"executable":"\([^"]*\/among-[^"]*\)".*/\1/p') && \
+	cargo build $(product) --bin roadstead && \
+	AMONG=$$among tests/bench/run-gc $(if $(WRITE),--write $(WRITE)) $(PARTS)
 
 clients: ## push and pull with docker, podman, containerd, crane, oras and others
 	@deploy/setup clients

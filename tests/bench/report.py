@@ -1,4 +1,8 @@
-"""What was measured as tables: for the terminal and for docs/benchmarks.md."""
+"""What was measured as tables: for the terminal and for docs/benchmarks.md.
+
+The page has two writers: `run` writes its beginning, and `run-gc` the section about garbage collection
+at its end. Each leaves what the other wrote.
+"""
 
 import os
 import platform
@@ -11,9 +15,12 @@ from servers import OLAREG, program, roadstead
 
 SERVERS = ("roadstead", "distribution", "olareg", "nginx")
 
+# Begins what `run-gc` writes.
+GARBAGE = "## Garbage collection\n"
+
 PAGE = """# Benchmarks
 
-One run of `{command}`, which `make bench` calls; `--write` puts its tables here.
+One run of `{command}` at commit {commit}, which `make bench` calls; `--write` puts its tables here.
 Machine: {machine}.
 Versions: {versions}.
 
@@ -115,12 +122,41 @@ class Report:
     def tables(self):
         return "\n\n".join(plain(rows) for rows in (self.measured(), self.judged()))
 
-    def page(self, parts):
-        command = " ".join(["tests/bench/run", *parts])
+    def page(self, page, script, parts, versions):
+        """The page or section with the tables in it."""
+        command = " ".join([f"tests/bench/{script}", *parts])
         measured, judged = markdown(self.measured()), markdown(self.judged())
-        return PAGE.format(
-            command=command, machine=self.machine, versions=versions(), measured=measured, judged=judged
+        return page.format(
+            command=command, machine=self.machine, versions=versions, measured=measured, judged=judged, commit=commit()
         )
+
+
+def halves(path):
+    """What each of the two has written into the file: the page, and the section."""
+    text = path.read_text() if path.exists() else ""
+    page, heading, section = text.partition("\n" + GARBAGE)
+    return page, heading + section
+
+
+def write_page(path, report, parts):
+    _, section = halves(path)
+    found = versions(("roadstead", "docker-registry", "nginx"))
+    page = report.page(PAGE, "run", parts, f"{found}, olareg {OLAREG.version}")
+    path.write_text(page + section)
+
+
+def write_half(path, section):
+    """Replaces the section about garbage collection, which begins with its heading."""
+    page, _ = halves(path)
+    path.write_text(page.rstrip("\n") + "\n\n" + section)
+
+
+def commit():
+    """The commit that the working tree is at, and whether it differs."""
+    tree = Path(__file__).resolve().parent
+    asked = ["git", "-C", tree, "describe", "--always", "--abbrev=7", "--dirty= (with changes)", "--exclude=*"]
+    ran = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return ran.stdout.strip() or "unknown"
 
 
 def plain(rows):
@@ -138,19 +174,19 @@ def markdown(rows):
     return "\n".join(lines)
 
 
-def versions():
+def versions(names):
     """Of what was measured, as each says it, up to its version."""
-    commands = (
-        [roadstead(), "version"],
-        [program("docker-registry", "DISTRIBUTION"), "--version"],
-        [program("nginx"), "-v"],
-    )
+    commands = {
+        "roadstead": lambda: [roadstead(), "version"],
+        "docker-registry": lambda: [program("docker-registry", "DISTRIBUTION"), "--version"],
+        "nginx": lambda: [program("nginx"), "-v"],
+    }
     found = []
-    for command in commands:
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    for name in names:
+        ran = subprocess.run(commands[name](), capture_output=True, text=True, check=False)
         version = re.search(r"v?\d+\.\d+[\w.+~-]*", ran.stdout + ran.stderr)
-        found.append(f"{Path(command[0]).name} {version[0] if version else 'of unknown version'}")
-    return ", ".join([*found, f"olareg {OLAREG.version}"])
+        found.append(f"{name} {version[0] if version else 'of unknown version'}")
+    return ", ".join(found)
 
 
 def machine(folder):

@@ -56,15 +56,15 @@ def olareg():
     return str(gotools.installed(OLAREG, say))
 
 
-def free_port():
-    for port in PORTS:
+def free_port(ports=PORTS):
+    for port in ports:
         with socket.socket() as probe:
             # As the servers bind it: what is only waiting for late packets does not count.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 return port
-    raise Problem(f"no free port on 127.0.0.1 from {PORTS.start} to {PORTS.stop - 1}")
+    raise Problem(f"no free port on 127.0.0.1 from {ports.start} to {ports.stop - 1}")
 
 
 # --- What each is told ---------------------------------------------------------------------------
@@ -127,12 +127,12 @@ http {{
 """
 
 
-def command_of(name, folder, port):
+def command_of(name, folder, port, settings):
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
     config = folder / "config"
     if name == "roadstead":
-        config.write_text(ROADSTEAD_CONFIG.format(data=data, port=port))
+        config.write_text(ROADSTEAD_CONFIG.format(data=data, port=port) + settings)
         return [roadstead(), "serve", str(config)]
     if name == "distribution":
         config.write_text(DISTRIBUTION_CONFIG.format(data=data, port=port))
@@ -150,14 +150,15 @@ def command_of(name, folder, port):
 class Server:
     """A started server, and what the kernel knows of it."""
 
-    def __init__(self, name, folder, traced=False):
+    def __init__(self, name, folder, traced=False, settings=""):
+        """`settings` are further lines of Roadstead's configuration."""
         self.name = name
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.log = self.folder / "log"
         self.trace = self.folder / "trace"
-        command = command_of(name, self.folder, self.port)
+        command = command_of(name, self.folder, self.port, settings)
         if traced:
             tracer = [program("strace"), "-f", "--seccomp-bpf", "-qq", "-e", f"trace={SYNCS}"]
             command = [*tracer, "-e", "signal=none", "-o", str(self.trace), *command]
@@ -245,8 +246,8 @@ def tail(path, lines=20):
 
 
 @contextlib.contextmanager
-def running(name, folder, traced=False):
-    server = Server(name, folder, traced)
+def running(name, folder, traced=False, settings=""):
+    server = Server(name, folder, traced, settings)
     try:
         yield server
     except BaseException:

@@ -1,0 +1,201 @@
+"""The parts of the benchmark of garbage collection: what each measures, and what it must come to."""
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import time
+
+from beside import beside
+from collecting import GRACE, collecting, leave_garbage
+from gotools import Problem
+from load import PULLERS, PULLS, PUSHERS, PUSHES, Load, seed_pulled
+from report import GARBAGE, versions, write_half
+from scale import scaled
+from servers import program, say
+
+# Dead blobs in a batch, and how many are live around them.
+DEAD = 1_000
+FEW = scaled(10_000)
+MANY = scaled(1_000_000)
+ROUNDS = 3
+BATCHES = 7
+
+DEFAULT_RATE = 500
+FULL_RATE = 100_000
+CYCLES = 5
+PHASE = 10
+SETTLED_AFTER = 2
+# What the default rate takes away in a phase, links first and then objects, and what the full rate does.
+DEFAULT_BACKLOG = scaled(DEFAULT_RATE * PHASE // 2)
+FULL_BACKLOG = scaled(20_000)
+FULL_WITHIN = 60
+
+
+# --- Among live blobs ----------------------------------------------------------------------------
+
+
+def ran(command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Problem(f"{' '.join(map(str, command))} failed: {done.stderr}{done.stdout}")
+    return done.stdout
+
+
+def among(report, folder):
+    """1,000 dead blobs among few and among many live ones."""
+    if not os.environ.get("AMONG"):
+        raise Problem("AMONG does not name the program of tests/bench/among.rs; `make bench-gc` builds it")
+    among = program("among", "AMONG")
+    folders = {FEW: folder / "few", MANY: folder / "many"}
+    took = {live: [] for live in folders}
+    before = {live: [] for live in folders}
+    peak = {live: [] for live in folders}
+    try:
+        for live, place in folders.items():
+            place.mkdir()
+            seconds = float(ran([among, "seed", place, str(live)]).split()[1])
+            say(f"among: {live:,} live blobs; {live / max(seconds, 0.1):,.0f} a second")
+        for _ in range(ROUNDS):
+            for live, place in folders.items():
+                text = ran([among, "collect", place, str(BATCHES), str(DEAD)])
+                found = re.findall(r"milliseconds ([\d.]+) before (\d+) peak (\d+)", text)
+                took[live] += [float(milliseconds) for milliseconds, _, _ in found]
+                # The first batch begins in a process that has only just opened its metadata.
+                before[live].append(int(found[0][1]) * 1024 / 1e6)
+                peak[live].append(max(int(kilobytes) for _, _, kilobytes in found) * 1024 / 1e6)
+    finally:
+        for place in folders.values():
+            shutil.rmtree(place, ignore_errors=True)
+    for live in folders:
+        name = f"{DEAD:,} dead among {live:,} live blobs"
+        report.row(f"{name}, milliseconds", {"roadstead": statistics.median(took[live])}, "{:.1f}")
+        spread = {"fastest batch": min(took[live]), "slowest": max(took[live])}
+        report.row("the same, of all batches", spread, "{:.1f}")
+        report.row("the same, memory before, MB", {"roadstead": statistics.median(before[live])}, "{:.1f}")
+        report.row("the same, peak memory, MB", {"roadstead": statistics.median(peak[live])}, "{:.1f}")
+    ratio = statistics.median(took[MANY]) / statistics.median(took[FEW])
+    report.at_most(f"collecting among {MANY:,} live blobs, time of that among {FEW:,}", ratio, 1.2)
+    ratio = statistics.median(peak[MANY]) / statistics.median(peak[FEW])
+    report.at_most("the same, peak memory of the process", ratio, 1.1)
+
+
+# --- Latency -------------------------------------------------------------------------------------
+
+
+def percentile(samples, part):
+    """Milliseconds that this part of the answers took at most."""
+    ordered = sorted(seconds for _, seconds in samples)
+    if len(ordered) < 2:
+        raise Problem("too few answers to speak of percentiles")
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1e3
+
+
+class Phase:
+    """Answers of all rounds in which the collector did the same."""
+
+    def __init__(self):
+        self.pushes, self.pulls = [], []
+        self.objects = self.seconds = 0
+
+    def add(self, pushes, pulls, began, ended):
+        self.pushes += [sample for sample in pushes if began <= sample[0] < ended]
+        self.pulls += [sample for sample in pulls if began <= sample[0] < ended]
+        self.seconds += ended - began
+
+
+def quiet_phase(folder, phase, asks):
+    """Nothing waits for the collector."""
+    with collecting(folder, DEFAULT_RATE) as registry:
+        time.sleep(SETTLED_AFTER)
+        load = Load(registry.port, PHASE, asks)
+        pushes, pulls = load.finish()
+        if registry.collected() != (0, 0):
+            raise Problem("something was collected where nothing was to be")
+    phase.add(pushes, pulls, load.began, load.until)
+
+
+def busy_phase(folder, phase, asks, rate, backlog):
+    """The collector is at work from the first counted answer to the last."""
+    _, waiting = leave_garbage(folder, backlog)
+    with collecting(folder, rate) as registry:
+        before = registry.collected()
+        load = Load(registry.port, FULL_WITHIN if rate == FULL_RATE else 2 * PHASE, asks)
+        while not load.is_over():
+            load.check()
+            if registry.collected()[1] >= waiting:
+                break
+            time.sleep(0.05)
+        ended, after = time.monotonic(), registry.collected()
+        pushes, pulls = load.finish(at_once=True)
+    if after[1] < waiting and rate == FULL_RATE:
+        raise Problem(f"of {waiting} dead blobs {after[1]} were collected in {FULL_WITHIN} s")
+    phase.objects += after[1] - before[1]
+    phase.add(pushes, pulls, load.began, ended)
+    say(f"latency: {after[1] - before[1]:,} objects in {ended - load.began:.1f} s at {rate:,} a second")
+
+
+def latency(report, folder):
+    """p99 of pushes and pulls while the collector is idle, and at its two paces."""
+    folder = folder / "latency"
+    quiet, default, full = Phase(), Phase(), Phase()
+    try:
+        with collecting(folder, DEFAULT_RATE) as registry:
+            asks = seed_pulled(registry.port)
+        for number in range(CYCLES):
+            quiet_phase(folder, quiet, asks)
+            busy_phase(folder, default, asks, DEFAULT_RATE, DEFAULT_BACKLOG)
+            busy_phase(folder, full, asks, FULL_RATE, FULL_BACKLOG)
+            say(f"latency, round {number + 1} of {CYCLES}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    phases = {"idle": quiet, f"{DEFAULT_RATE} a second": default, "full": full}
+    for what, of in (("push of a small image", "pushes"), ("pull of a manifest or blob", "pulls")):
+        counts = {name: len(getattr(phase, of)) for name, phase in phases.items()}
+        report.row(f"{what}, how many, by the collector's pace", counts, "{:,}")
+        for name, part in (("p50", 0.5), ("p99", 0.99), ("slowest", 1)):
+            values = {pace: percentile(getattr(phase, of), part) for pace, phase in phases.items()}
+            report.row(f"the same, {name}, milliseconds", values, "{:.2f}")
+    rates = {name: phase.objects / phase.seconds for name, phase in phases.items()}
+    report.row("objects collected a second meanwhile", rates, "{:,.0f}")
+    for of in ("pushes", "pulls"):
+        bound = percentile(getattr(quiet, of), 0.99)
+        for name, phase in (("at its default rate", default), ("at full pace", full)):
+            ratio = percentile(getattr(phase, of), 0.99) / bound
+            report.at_most(f"p99 of {of} while the collector works {name}, of that while it is idle", ratio, 1.2)
+
+
+PARTS = {"among": among, "latency": latency, "beside": beside}
+
+
+# --- The section ---------------------------------------------------------------------------------
+
+SECTION = (
+    GARBAGE
+    + """
+One run of `{command}` at commit {commit}, which `make bench-gc` calls; `--write` puts this section here.
+Machine: {machine}.
+Versions: {versions}.
+
+### Targets
+
+{judged}
+
+### Measured
+
+{measured}
+
+### How
+
+"""
+    + f"""- **Among live blobs**: `tests/bench/among.rs`. The metadata are seeded with live blobs by the commands that pushes propose, 100 blobs in a manifest; they have no bytes, since nobody reads them. Processes then open them in turn, {ROUNDS} times each. Each pushes {DEAD:,} dead blobs into a store in memory, waits until their holds are over, and has a pass of the collector condemn, delete and forget them, {BATCHES} times over. The rate is 100,000 objects a second, so that it bounds nothing. The time is that of the pass, the middle of all batches; the memory is the peak of the whole process while passes run. Metadata lie on disk: of a million blobs no more is in memory than the databases' caches and write buffers hold, whose size is fixed.
+- **Pushes and pulls**: {PUSHERS} clients push {PUSHES} small images a second each (config, layer of 1 KiB, manifest, by POST and PUT), and {PULLERS} pull {PULLS} manifests or layers a second each, at the same time and at all paces alike. An answer's time counts from when the request was due. In each of {CYCLES} rounds the registry is started anew without garbage, with {DEFAULT_BACKLOG:,} dead blobs at the default rate of {DEFAULT_RATE} objects a second, and with {FULL_BACKLOG:,} at a rate of {FULL_RATE:,}; only what was due while the collector worked counts. Files are on disk; `gc.grace` is {GRACE} s and `gc.readingdelay` nothing.
+- **Beside Distribution**: the same 10,000 small images, unique, are pushed into both by the same clients, and 1,000 manifests are deleted by digest. Distribution is stopped, as its documentation demands for content that must not be lost, `docker-registry garbage-collect` runs, and it is started again; from the stop to the first answer it takes no push. Roadstead runs on with a short grace: from the end of the first hold until the last object is deleted and forgotten, while clients go on pushing. Distribution keeps manifests as blobs, Roadstead in its metadata: so Distribution frees a file more for each image, which does not count as an object here.
+"""
+)
+
+
+def write_section(path, report, parts):
+    found = versions(("roadstead", "docker-registry"))
+    write_half(path, report.page(SECTION, "run-gc", parts, found))
