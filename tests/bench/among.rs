@@ -20,6 +20,7 @@ use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use roadstead::collection::{Counts, Pace, Pass, Progress, Run, Tools};
 use roadstead::founding;
+use roadstead::limits::{LOG_ENTRIES_KEPT, SNAPSHOT_AFTER_ENTRIES};
 use roadstead::store_guard::StoreGuard;
 use roadstead::telemetry::Metrics;
 use roadstead::upload::{self, Chunk, Piece, Upload};
@@ -42,6 +43,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const CONTENTS: u64 = 100;
 /// Manifests of one repository.
 const MANIFESTS: u64 = 10;
+/// Log entries after which seeding takes a snapshot: what it writes out each time is larger then.
+const SEEDED_PER_SNAPSHOT: u64 = 100_000;
 /// Manifests that are seeded at once, each with its blobs.
 const AT_ONCE: usize = 8;
 /// Dead blobs that are pushed at once.
@@ -70,13 +73,12 @@ fn main() -> Result<(), Failure> {
     }
 }
 
-/// As a node opens them.
-async fn open(folder: &Path) -> Result<Metadata, Failure> {
+async fn open(folder: &Path, snapshot_after_entries: u64) -> Result<Metadata, Failure> {
     let options = Options {
         datadir: folder.to_owned(),
         proposal_timeout: BATCH_WITHIN,
-        snapshot_after_entries: roadstead::limits::SNAPSHOT_AFTER_ENTRIES,
-        keep_entries: roadstead::limits::LOG_ENTRIES_KEPT,
+        snapshot_after_entries,
+        keep_entries: LOG_ENTRIES_KEPT,
     };
     Ok(Metadata::open(&options).await?)
 }
@@ -92,7 +94,7 @@ async fn propose(metadata: &Metadata, action: Action) -> Result<Outcome, Failure
 // --- Seeding -------------------------------------------------------------------------------------
 
 async fn seed(folder: &Path, live: u64) -> Result<(), Failure> {
-    let metadata = open(folder).await?;
+    let metadata = open(folder, SEEDED_PER_SNAPSHOT).await?;
     founding::take_part(&metadata, &Memory::new()).await?;
     let began = Instant::now();
     stream::iter(0..live.div_ceil(CONTENTS))
@@ -166,7 +168,7 @@ async fn seed_manifest(metadata: &Metadata, number: u64) -> Result<(), Failure> 
 // --- Collecting ----------------------------------------------------------------------------------
 
 async fn collect(folder: &Path, batches: u64, dead: u64) -> Result<(), Failure> {
-    let metadata = open(folder).await?;
+    let metadata = open(folder, SNAPSHOT_AFTER_ENTRIES).await?;
     let store = Arc::new(Memory::new());
     // The store of the seeding is gone with its process, and held nothing but this.
     let settings = metadata.read(|view| read::settings(view)).await?;

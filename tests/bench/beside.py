@@ -8,7 +8,7 @@ import time
 
 from collecting import collecting
 from gotools import Problem
-from load import PUSHERS, Load
+from load import Load
 from scale import scaled
 from servers import Server, program, running, say
 from wire import Connection, Image, digest_of, request
@@ -20,7 +20,6 @@ CLIENTS = 8
 GRACE = 10
 DEFAULT_RATE = 500
 FULL_RATE = 100_000
-PUSHES = 10
 COLLECTED_WITHIN = 120
 
 
@@ -129,7 +128,7 @@ def collect(registry, part):
         raise Problem("deleting took longer than a hold")
     due = first + 2 * GRACE
     time.sleep(max(0.0, due - 1 - time.monotonic()))
-    load = Load(registry.port, COLLECTED_WITHIN, None, "bench/meanwhile", PUSHES)
+    load = Load(registry.port, COLLECTED_WITHIN, None, "bench/meanwhile")
     # An image has a config and a layer.
     wanted = objects + 2 * DELETED
     while registry.collected()[1] < wanted:

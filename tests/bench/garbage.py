@@ -24,7 +24,7 @@ BATCHES = 7
 
 DEFAULT_RATE = 500
 FULL_RATE = 100_000
-CYCLES = 5
+CYCLES = int(os.environ.get("BENCH_CYCLES", "5"))
 PHASE = 10
 SETTLED_AFTER = 2
 # What the default rate takes away in a phase, links first and then objects, and what the full rate does.

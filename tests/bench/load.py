@@ -15,7 +15,7 @@ from wire import MANIFEST, Connection, Image, request
 PULLERS = 4
 PULLS = 250  # a second, each
 PUSHERS = 4
-PUSHES = 20
+PUSHES = 10
 PULLED_IMAGES = 100
 REPOSITORY = "bench/pulled"
 
