@@ -56,6 +56,10 @@ pub(crate) const ELECTION_MS_MAX: u64 = 1_100;
 /// images are larger, and what it does not hold is read from the system's memory.
 pub(crate) const STATE_CACHE_BYTES: usize = 32 << 20;
 
+/// A part of a file's index or filter, in bytes: what a lookup reads of them at once. No test
+/// reaches it: files of tests have one part.
+pub(crate) const INDEX_PART_BYTES: usize = 4 << 10;
+
 /// Unwritten data of all tables of the state together, in bytes, with what is being written out.
 /// Seven eighths of it begin the writing out of one table; who finds all of it taken waits until
 /// everything is written out, as a restart does that applies a long log faster than the disk is.

@@ -1,13 +1,14 @@
 //! How RocksDB is set up. What it may use is in `limits.rs`.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options,
+    WriteBufferManager,
 };
 
 use crate::limits::{
-    ARENA_BYTES, INFO_LOG_BYTES_MAX, INFO_LOGS_KEPT, LOG_CACHE_BYTES, LOG_UNWRITTEN_BYTES,
-    OPEN_FILES_MAX, STATE_CACHE_BYTES, STATE_UNWRITTEN_BYTES, TABLE_UNWRITTEN_BYTES,
-    WRITE_AHEAD_BYTES,
+    ARENA_BYTES, INDEX_PART_BYTES, INFO_LOG_BYTES_MAX, INFO_LOGS_KEPT, LOG_CACHE_BYTES,
+    LOG_UNWRITTEN_BYTES, OPEN_FILES_MAX, STATE_CACHE_BYTES, STATE_UNWRITTEN_BYTES,
+    TABLE_UNWRITTEN_BYTES, WRITE_AHEAD_BYTES,
 };
 
 /// The table that every database of RocksDB has. Ours keep nothing in it, but it is opened with the
@@ -83,6 +84,12 @@ fn table(cache: &Cache) -> Options {
     // Most tables are a few small files: to find their filters should cost nothing.
     block.set_pin_l0_filter_and_index_blocks_in_cache(true);
     block.set_bloom_filter(10.0, false);
+    // Index and filter of a large file are hundreds of kilobytes, and those of a million blobs more
+    // than the cache holds. In parts, a lookup that finds neither there reads a few kilobytes.
+    block.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    block.set_partition_filters(true);
+    block.set_metadata_block_size(INDEX_PART_BYTES);
+    block.set_pin_top_level_index_and_filter(true);
     let mut options = Options::default();
     options.set_block_based_table_factory(&block);
     options.set_arena_block_size(ARENA_BYTES);
