@@ -130,18 +130,23 @@ def busy_phase(folder, phase, asks, rate, backlog):
     with collecting(folder, rate) as registry:
         before = registry.collected()
         load = Load(registry.port, FULL_WITHIN if rate == FULL_RATE else 2 * PHASE, asks)
+        began = None
         while not load.is_over():
             load.check()
-            if registry.collected()[1] >= waiting:
+            seen = registry.collected()
+            if began is None and seen != before:
+                began = time.monotonic()
+            if seen[1] >= waiting:
                 break
             time.sleep(0.05)
         ended, after = time.monotonic(), registry.collected()
         pushes, pulls = load.finish(at_once=True)
     if after[1] < waiting and rate == FULL_RATE:
         raise Problem(f"of {waiting} dead blobs {after[1]} were collected in {FULL_WITHIN} s")
+    began = began or load.began
     phase.objects += after[1] - before[1]
-    phase.add(pushes, pulls, load.began, ended)
-    say(f"latency: {after[1] - before[1]:,} objects in {ended - load.began:.1f} s at {rate:,} a second")
+    phase.add(pushes, pulls, began, ended)
+    say(f"latency: {after[1] - before[1]:,} objects in {ended - began:.1f} s at {rate:,} a second")
 
 
 def latency(report, folder):
