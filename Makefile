@@ -21,7 +21,8 @@ product := --release --locked --workspace
 volatile := --release --locked --manifest-path tests/volatile/Cargo.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash pressure nightly verify fix conformance clients bench bench-gc audit-advisories
+.PHONY: help run test crash collect pressure nightly verify fix conformance clients bench bench-gc
+.PHONY: audit-advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,20 +47,28 @@ crash: ## kill the registry at random and at every crash point, with unsynced wr
 	cargo build $(selection) --bin roadstead --test crash
 	cargo test $(selection) --test crash -- --test-threads 2
 
+# The stress by itself: the others measure seconds.
+collect: ## push, delete and collect garbage at once under kills, and count every object after
+	@deploy/setup collect
+	cargo build $(selection) --bin roadstead --test collection
+	cargo test $(selection) --test collection -- --skip stress --test-threads 8
+	cargo test $(selection) --test collection -- stress --nocapture
+
 # One at a time: each wants the machine for itself.
 pressure: ## full disks, stalled disks, many uploads and connections, a wrong clock; needs root
 	@deploy/setup pressure
 	cargo build $(selection) --bin roadstead
 	cargo test $(selection) --test pressure -- --test-threads 1
 
-nightly: ## the long tests: what `make crash` does in minutes, for about an hour
+nightly: ## the long tests: what `make crash` and `make collect` do in minutes, for over an hour
 	ROADSTEAD_CRASH_KILLS=3000 $(MAKE) crash
+	ROADSTEAD_COLLECT_OPERATIONS=500000 ROADSTEAD_COLLECT_KILLS=100 $(MAKE) collect
 
 verify: ## check format, lints, documentation, layout and dependencies; changes no file
 	@deploy/setup verify
 	cargo fmt --all --check
 	cargo fmt --all --check --manifest-path tests/volatile/Cargo.toml
-	cargo clippy $(selection) --all-targets --test crash --test pressure -- -D warnings
+	cargo clippy $(selection) --all-targets --test crash --test collection --test pressure -- -D warnings
 	cargo clippy $(volatile) --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc $(selection) --no-deps --document-private-items
 	cargo test $(selection) --test tidy
@@ -71,7 +80,7 @@ fix: ## format the code, and repair what clippy can repair
 	@deploy/setup verify
 	cargo fmt --all
 	cargo fmt --all --manifest-path tests/volatile/Cargo.toml
-	cargo clippy $(selection) --all-targets --test crash --test pressure --fix --allow-dirty --allow-staged
+	cargo clippy $(selection) --all-targets --test crash --test collection --test pressure --fix --allow-dirty --allow-staged
 
 conformance: ## run the official conformance tool of the specification against the registry
 	@deploy/setup conformance

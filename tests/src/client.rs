@@ -11,8 +11,12 @@ use crate::Answer;
 use crate::fixture::{self, CONFIG, Document, LAYER};
 use crate::wait::LONG;
 
-static HTTP1: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(false));
-static HTTP2: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(true));
+static HTTP1: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(false, 0));
+static HTTP2: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(true, 0));
+static KEPT: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(false, KEPT_IDLE));
+
+/// Connections without a request that are kept where a test wants them kept.
+const KEPT_IDLE: usize = 16;
 
 /// A client of one registry.
 #[derive(Debug, Clone)]
@@ -57,13 +61,13 @@ pub struct Image {
     pub layers: Vec<Vec<u8>>,
 }
 
-fn build(is_http2: bool) -> reqwest::blocking::Client {
+fn build(is_http2: bool, kept: usize) -> reqwest::blocking::Client {
     let builder = reqwest::blocking::Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
         .timeout(LONG)
         // A connection that outlived a restart of its registry would fail for no fault of it.
-        .pool_max_idle_per_host(0);
+        .pool_max_idle_per_host(kept);
     let builder = if is_http2 {
         builder.http2_prior_knowledge()
     } else {
@@ -94,6 +98,14 @@ impl Client {
         Self {
             base: self.base.clone(),
             http: &HTTP2,
+        }
+    }
+
+    /// The same with connections that are used again, which is faster where requests are many.
+    pub fn keeping_connections(&self) -> Self {
+        Self {
+            base: self.base.clone(),
+            http: &KEPT,
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use roadstead_proto::Algorithm;
+use roadstead_proto::{Algorithm, Digest};
 
 /// Below the root of a store: everything that uploads write.
 const OBJECTS: &str = "roadstead/v1/objects";
@@ -36,6 +36,17 @@ pub fn objects(root: &Path) -> Objects {
         }
     }
     objects
+}
+
+/// The digest of every whole object of the store below `root`, read and hashed.
+pub fn digests(root: &Path) -> Vec<(PathBuf, Digest)> {
+    let paths = files(&root.join(OBJECTS)).into_iter();
+    let whole = paths.filter(|path| path.extension().is_none_or(|ending| ending != PARTIAL));
+    let hashed = whole.filter_map(|path| {
+        let content = fs::read(&path).ok()?;
+        Some((path, Algorithm::Sha256.digest(&content)))
+    });
+    hashed.collect()
 }
 
 /// The content of every file, by its path: two snapshots are equal when nothing changed.
@@ -100,6 +111,9 @@ mod tests {
             partial: 1,
         };
         assert_eq!(objects(root.path()), expected);
+        let found = digests(root.path()).into_iter().map(|(_, digest)| digest);
+        let written = ["3f01", "3f02"].map(|name| Algorithm::Sha256.digest(name.as_bytes()));
+        assert_eq!(found.collect::<Vec<_>>(), written);
     }
 
     #[test]

@@ -151,7 +151,8 @@ impl Registry {
         self.folder().join("config.yml")
     }
 
-    fn fill_in(&self, text: &str) -> String {
+    /// The text with folder and ports in their places.
+    pub fn fill_in(&self, text: &str) -> String {
         text.replace("{folder}", &self.folder().display().to_string())
             .replace("{port}", &self.port.to_string())
             .replace("{debug}", &self.debug_port.to_string())

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// A configuration in the making.
 #[derive(Debug, Clone)]
@@ -72,6 +74,17 @@ impl Setup {
         self
     }
 
+    /// Has the process's wall clock go by what the file says, such as `-1d` for a day behind.
+    ///
+    /// By libfaketime, since the machine's own clock is not a test's to set.
+    pub fn with_clock(self, file: &Path) -> Self {
+        self.variable("LD_PRELOAD", &faketime().display().to_string())
+            .variable("FAKETIME_TIMESTAMP_FILE", &file.display().to_string())
+            .variable("FAKETIME_NO_CACHE", "1")
+            // Timers run by the monotonic clock, which nobody sets.
+            .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    }
+
     /// Lets the process have no more file descriptors than this.
     pub fn descriptors(mut self, max: u32) -> Self {
         self.descriptors_max = Some(max);
@@ -118,6 +131,20 @@ impl Setup {
         }
         Some(text)
     }
+}
+
+/// Where `deploy/setup` looks too: in `/usr/lib*`, and in the folders below `/usr/lib`.
+fn faketime() -> PathBuf {
+    let within = |folder: &str| {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.filter_map(Result::ok).map(|entry| entry.path())
+    };
+    let is_of_libraries = |folder: &PathBuf| folder.display().to_string().starts_with("/usr/lib");
+    let folders = within("/usr").filter(is_of_libraries);
+    let folders = folders.chain(within("/usr/lib"));
+    let mut paths = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
+    let found = paths.find(|path| path.is_file());
+    found.expect("libfaketime is installed (`deploy/setup pressure` and `collect` do)")
 }
 
 #[cfg(test)]

@@ -3,38 +3,15 @@
 //! By libfaketime, since the machine's own clock is not a test's to set.
 
 use std::fs;
-use std::path::PathBuf;
 
 use roadstead_tests::wait::{LONG, until};
 use roadstead_tests::{Registry, Setup};
-
-/// Where `deploy/setup` looks too: in `/usr/lib*`, and in the folders below `/usr/lib`.
-fn library() -> PathBuf {
-    let within = |folder: &str| {
-        let entries = fs::read_dir(folder).into_iter().flatten();
-        entries.filter_map(Result::ok).map(|entry| entry.path())
-    };
-    let is_of_libraries = |folder: &PathBuf| folder.display().to_string().starts_with("/usr/lib");
-    let folders = within("/usr").filter(is_of_libraries);
-    let folders = folders.chain(within("/usr/lib"));
-    let mut paths = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
-    let found = paths.find(|path| path.is_file());
-    found.expect("libfaketime is installed (`deploy/setup pressure` does)")
-}
 
 #[test]
 fn a_clock_that_is_set_back_a_day_changes_nothing_for_clients() {
     let clock = tempfile::NamedTempFile::new().unwrap();
     fs::write(clock.path(), "+0").unwrap();
-    let setup = Setup::default()
-        .variable("LD_PRELOAD", &library().display().to_string())
-        .variable(
-            "FAKETIME_TIMESTAMP_FILE",
-            &clock.path().display().to_string(),
-        )
-        .variable("FAKETIME_NO_CACHE", "1")
-        // Timers run by the monotonic clock, which nobody sets.
-        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let setup = Setup::default().with_clock(clock.path());
     let mut registry = Registry::start(setup);
     let repository = registry.repository("team/app");
     let before = repository.push_image("before", 1);

@@ -1,0 +1,83 @@
+//! What was asked and answered about each digest, for a failure to show.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use roadstead_proto::Digest;
+
+/// Events that are kept: minutes of a run.
+const KEPT: usize = 200_000;
+/// Events of a failure's digests that are shown.
+const SHOWN: usize = 60;
+
+/// One request and its answer.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) sent: Instant,
+    pub(super) answered: Instant,
+    pub(super) repository: String,
+    pub(super) what: &'static str,
+    pub(super) digest: Digest,
+    /// Others that it is about, such as the blobs of a manifest.
+    pub(super) about: Vec<Digest>,
+    /// The status, or 0 where no answer came.
+    pub(super) status: u16,
+}
+
+/// The last events of all clients.
+#[derive(Debug)]
+pub(super) struct History {
+    began: Instant,
+    events: Mutex<VecDeque<Event>>,
+}
+
+impl History {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            events: Mutex::default(),
+        }
+    }
+
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
+    pub(super) fn note(&self, event: Event) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.len() == KEPT {
+            events.pop_front();
+        }
+        events.push_back(event);
+    }
+
+    /// The last of what happened to these digests, in any repository.
+    pub(super) fn of(&self, digests: &[Digest]) -> String {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_about = |event: &&Event| {
+            digests.contains(&event.digest) || event.about.iter().any(|of| digests.contains(of))
+        };
+        let meant: Vec<_> = events.iter().rev().filter(is_about).take(SHOWN).collect();
+        let mut text = String::from("the history of what it is about, in milliseconds:\n");
+        for event in meant.iter().rev() {
+            let [sent, answered] =
+                [event.sent, event.answered].map(|at| at.duration_since(self.began).as_millis());
+            let (repository, what, digest) = (&event.repository, event.what, short(&event.digest));
+            let about: Vec<_> = event.about.iter().map(short).collect();
+            let _ = writeln!(
+                text,
+                "{sent:>8} to {answered:>8} {repository} {what} {digest} {}: {}",
+                about.join(" "),
+                event.status
+            );
+        }
+        text
+    }
+}
+
+/// Enough of a digest to tell it from others.
+pub(super) fn short(digest: &Digest) -> String {
+    digest.as_str().chars().skip(7).take(8).collect()
+}
