@@ -9,22 +9,22 @@ use roadstead_tests::wait::{LONG, poll, until};
 use roadstead_tests::{Registry, Setup, Upload};
 
 /// Twice the grace, and what it takes to look.
-const HOLD: Duration = Duration::from_secs(8);
+const HOLD: Duration = Duration::from_secs(4);
 
 const COLLECTION: &str = "\
-grace: 4s
+grace: 2s
 readingdelay: 0s
 rate: 100000
 sweep: 2s
 untagged:
   policy: expire
-  age: 8s";
+  age: 4s";
 
 const MAINTENANCE: &str = "\
 maintenance:
   uploadpurging:
     enabled: true
-    age: 8s
+    age: 4s
     interval: 1s";
 
 /// What nothing holds but its time.
@@ -88,9 +88,11 @@ fn goes(registry: &Registry, left: &Left) {
     until("it is collected when its time is over", LONG, || {
         let is_gone = repository.get_blob(&left.blob).status == 404
             && repository.get_manifest(left.manifest.digest()).status == 404
-            && left.upload.request("GET").send().status == 404;
+            && registry.objects().partial == 0;
         is_gone.then_some(())
     });
+    let more = left.upload.request("PATCH").body(b"more".to_vec()).send();
+    more.expect(404);
     registry.holds_objects(0);
 }
 

@@ -69,7 +69,7 @@ fn common(registry: &Registry, administration: &str) -> Common {
         operations: AtomicU64::new(0),
         operations_max: operations(),
         requests: AtomicU64::new(0),
-        kills: AtomicU64::new(0),
+        downs: AtomicU64::new(0),
         is_over: AtomicBool::new(false),
         counts: Counts::default(),
     }
@@ -99,11 +99,12 @@ fn stress_leaves_exactly_what_manifests_need() {
         .and_then(|()| settle(&mut workers))
         .and_then(|()| {
             let took = began.elapsed();
+            let requests = common.requests.load(Ordering::Acquire);
             let counted = end::check(&registry, &mut workers)?;
-            Ok((took, counted))
+            Ok((took, requests, counted))
         });
     match ended {
-        Ok((took, counted)) => tell(&common, took, &counted),
+        Ok((took, requests, counted)) => tell(&common, took, requests, &counted),
         Err(complaint) => panic!("{complaint}\n{}", registry.logs()),
     }
 }
@@ -167,15 +168,15 @@ fn kill_now_and_then(
             None => return Err(format!("after {RUN_MAX:?} there were not {due} operations")),
         }
         pass(chance, DELAY);
-        common.kills.fetch_add(1, Ordering::AcqRel);
+        common.downs.fetch_add(1, Ordering::AcqRel);
         registry.kill();
         if chance.percent(30) {
             registry.spawn();
             pass(chance, BIRTH);
-            common.kills.fetch_add(1, Ordering::AcqRel);
             registry.kill();
         }
         registry.try_run()?;
+        common.downs.fetch_add(1, Ordering::AcqRel);
     }
     Ok(())
 }
@@ -202,7 +203,7 @@ fn told(panic: &(dyn Any + Send)) -> String {
     clippy::print_stderr,
     reason = "a run says how much it has tried: `make collect` shows it"
 )]
-fn tell(common: &Common, took: Duration, counted: &Counted) {
+fn tell(common: &Common, took: Duration, requests: u64, counted: &Counted) {
     let read = |counter: &AtomicU64| counter.load(Ordering::Acquire);
     let Counts {
         pushed,
@@ -216,11 +217,10 @@ fn tell(common: &Common, took: Duration, counted: &Counted) {
         repositories,
     } = &common.counts;
     eprintln!(
-        "collect: {} operations, {} requests, {} kills in {took:.0?}; in the end {} objects of {} \
+        "collect: {} operations, {requests} requests, {} kills in {took:.0?}; in the end {} objects of {} \
          manifests, counted after {:.0?}",
         common.operations_max,
-        read(&common.requests),
-        read(&common.kills),
+        read(&common.downs) / 2,
         counted.objects,
         counted.manifests,
         counted.took,

@@ -34,8 +34,8 @@ pub(super) struct Common {
     pub(super) operations: AtomicU64,
     pub(super) operations_max: u64,
     pub(super) requests: AtomicU64,
-    /// Raised before each kill.
-    pub(super) kills: AtomicU64,
+    /// Raised before each kill, and again when the registry is back: odd while it may be down.
+    pub(super) downs: AtomicU64,
     pub(super) is_over: AtomicBool,
     pub(super) counts: Counts,
 }
@@ -117,11 +117,12 @@ impl<'a> Worker<'a> {
         while !common.is_over.load(Ordering::Acquire)
             && common.operations.fetch_add(1, Ordering::AcqRel) < common.operations_max
         {
-            let kills = common.kills.load(Ordering::Acquire);
+            let downs = common.downs.load(Ordering::Acquire);
             match self.step() {
                 Ok(()) => {}
                 Err(Cut::Gone(reason)) => {
-                    if common.kills.load(Ordering::Acquire) == kills {
+                    let was_up = downs % 2 == 0;
+                    if was_up && common.downs.load(Ordering::Acquire) == downs {
                         return Err(format!("nobody has killed it: {reason}"));
                     }
                     self.come_back()?;

@@ -197,10 +197,11 @@ impl Worker<'_> {
     /// at once, or when the grace after the answer is nearly over.
     pub(super) fn head_then_manifest(&mut self, which: usize, late: bool) -> Result<(), Cut> {
         const NEAR: Duration = Duration::from_millis(700);
+        const OVER: Duration = Duration::from_millis(1500);
         const SPARE: Duration = Duration::from_millis(120);
         let now = Instant::now();
         let near = |(blob, until): (&Digest, &Instant)| {
-            let is_near = *until < now + NEAR && now < *until + NEAR;
+            let is_near = *until < now + NEAR && now < *until + OVER;
             is_near.then(|| blob.clone())
         };
         let mut near: Vec<_> = self.records[which].promised().filter_map(near).collect();
