@@ -10,7 +10,7 @@ use super::measured::{WAITING, waiting};
 use super::worker::{Cut, Worker};
 
 /// Longer than abandoned uploads live, and than collection takes to look at everything.
-const QUIET: Duration = Duration::from_secs(150);
+const QUIET: Duration = Duration::from_secs(90);
 
 /// What was counted.
 #[derive(Debug)]

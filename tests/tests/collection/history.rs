@@ -11,6 +11,8 @@ use roadstead_proto::Digest;
 const KEPT: usize = 200_000;
 /// Events of a failure's digests that are shown.
 const SHOWN: usize = 60;
+/// Characters of a digest, with its algorithm.
+const LENGTH: usize = 71;
 
 /// One request and its answer.
 #[derive(Debug)]
@@ -51,6 +53,16 @@ impl History {
             events.pop_front();
         }
         events.push_back(event);
+    }
+
+    /// The last of what happened to the digests that a text names.
+    pub(super) fn of_text(&self, text: &str) -> String {
+        let begins = text.match_indices("sha256:");
+        let named = begins.filter_map(|(start, _)| text.get(start..start + LENGTH)?.parse().ok());
+        let mut digests: Vec<Digest> = named.collect();
+        digests.sort();
+        digests.dedup();
+        self.of(&digests)
     }
 
     /// The last of what happened to these digests, in any repository.

@@ -137,7 +137,11 @@ fn run(
         }
         let worked = at_work.into_iter().map(|worker| {
             let joined = worker.join();
-            joined.unwrap_or_else(|panic| Err(told(&*panic)))
+            joined.unwrap_or_else(|panic| {
+                let text = told(&*panic);
+                let history = common.history.of_text(&text);
+                Err(format!("{text}\n{history}"))
+            })
         });
         let complaints: Vec<_> = worked.filter_map(Result::err).chain(killed.err()).collect();
         if complaints.is_empty() {
@@ -210,6 +214,7 @@ fn tell(common: &Common, took: Duration, requests: u64, counted: &Counted) {
         found,
         found_late,
         missed_late,
+        met,
         mounted,
         manifests,
         expired,
@@ -227,12 +232,13 @@ fn tell(common: &Common, took: Duration, requests: u64, counted: &Counted) {
     );
     eprintln!(
         "collect: blobs pushed {}, mounted {}, found {}; asked for at the end of their time: {} \
-         there, {} gone; manifests taken {}, found expired {}, pulled {}; repositories deleted {}",
+         there, {} gone, {} used as it ended; manifests taken {}, found expired {}, pulled {}; repositories deleted {}",
         read(pushed),
         read(mounted),
         read(found),
         read(found_late),
         read(missed_late),
+        read(met),
         read(manifests),
         read(expired),
         read(pulled),

@@ -51,6 +51,8 @@ pub(super) struct Counts {
     pub(super) found_late: AtomicU64,
     /// It was gone by then.
     pub(super) missed_late: AtomicU64,
+    /// A manifest was taken that named a blob whose time ended just then.
+    pub(super) met: AtomicU64,
     pub(super) mounted: AtomicU64,
     pub(super) manifests: AtomicU64,
     pub(super) expired: AtomicU64,
@@ -182,6 +184,7 @@ impl<'a> Worker<'a> {
             78..82 => self.push_referrer(which),
             82..86 => self.look_at_promised(which),
             86..90 => self.look_at_unsure(which),
+            90..93 => self.use_at_the_end(which),
             _ => self.pull_any(which),
         }
     }

@@ -31,7 +31,12 @@ impl Worker<'_> {
 
     /// Pulls the manifest with everything that it points at; all of it must be right, and there as
     /// long as it must be.
-    fn pull(&self, which: usize, manifest: &Arc<Manifest>, tag: Option<String>) -> Result<(), Cut> {
+    pub(super) fn pull(
+        &self,
+        which: usize,
+        manifest: &Arc<Manifest>,
+        tag: Option<String>,
+    ) -> Result<(), Cut> {
         let digest = &manifest.digest;
         let until = self.records[which].lives_until(digest);
         let reference = tag.unwrap_or_else(|| digest.to_string());

@@ -230,6 +230,33 @@ impl Worker<'_> {
         self.put_manifest(which, &manifest, tag)
     }
 
+    /// Uses a blob without asking when its time ends, so that the manifest and the collector meet.
+    /// Either may be first; if that is the manifest, its blob stays.
+    pub(super) fn use_at_the_end(&mut self, which: usize) -> Result<(), Cut> {
+        const NEAR: Duration = Duration::from_millis(300);
+        const AROUND: usize = 40_000;
+        let now = Instant::now();
+        let record = &self.records[which];
+        let ends = record.promised().filter(|(blob, until)| {
+            (now..now + NEAR).contains(until) && record.blob_until(blob) == **until
+        });
+        let Some((blob, until)) = ends.min_by_key(|(_, until)| **until) else {
+            return Ok(());
+        };
+        let (blob, until) = (blob.clone(), *until);
+        let around = Duration::from_micros(self.chance.below(AROUND) as u64);
+        let left = (until + around).saturating_duration_since(now);
+        let _ = wait::poll(left.saturating_sub(MARGIN), || None::<()>);
+        let manifest = self.common.contents.image(vec![blob.clone()], None);
+        let tag = self.chance.percent(70).then(|| self.any_tag());
+        self.put_manifest(which, &manifest, tag)?;
+        if self.records[which].manifest(&manifest.digest).is_none() {
+            return Ok(());
+        }
+        count(&self.common.counts.met);
+        self.pull(which, &manifest, None)
+    }
+
     /// Pushes something that was there before, with all of its blobs, without asking.
     pub(super) fn push_again(&mut self, which: usize) -> Result<(), Cut> {
         let record = &self.records[which];
