@@ -152,10 +152,6 @@ impl Record {
         all.any(|manifest| manifest.children.contains(digest))
     }
 
-    pub(super) fn is_unsure(&self) -> bool {
-        !self.unsure_tags.is_empty() || !self.unsure.is_empty()
-    }
-
     /// The manifest was there at this time or later, and its age did not begin before.
     pub(super) fn found(&mut self, manifest: &Arc<Manifest>, since: Instant) {
         self.unsure.remove(&manifest.digest);

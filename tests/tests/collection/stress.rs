@@ -64,7 +64,9 @@ fn common(registry: &Registry, administration: &str) -> Common {
         contents: Contents::new(),
         history: History::new(),
         client: registry.client().keeping_connections(),
-        deleter: Deleter::new(administration),
+        deleter: Deleter {
+            address: administration.to_owned(),
+        },
         names,
         operations: AtomicU64::new(0),
         operations_max: operations(),
@@ -104,7 +106,10 @@ fn stress_leaves_exactly_what_manifests_need() {
             Ok((took, requests, counted))
         });
     match ended {
-        Ok((took, requests, counted)) => tell(&common, took, requests, &counted),
+        Ok((took, requests, counted)) => {
+            tell(&common, took, requests, &counted);
+            common.counts.have_all(common.operations_max);
+        }
         Err(complaint) => panic!("{complaint}\n{}", registry.logs()),
     }
 }

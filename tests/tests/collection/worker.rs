@@ -60,6 +60,30 @@ pub(super) struct Counts {
     pub(super) repositories: AtomicU64,
 }
 
+impl Counts {
+    /// Panics if a run that was long enough has not tried everything.
+    pub(super) fn have_all(&self, operations: u64) {
+        const ENOUGH: u64 = 10_000;
+        let tried = [
+            &self.pushed,
+            &self.found,
+            &self.found_late,
+            &self.missed_late,
+            &self.met,
+            &self.mounted,
+            &self.manifests,
+            &self.expired,
+            &self.pulled,
+            &self.repositories,
+        ];
+        let has_all = tried.iter().all(|count| count.load(Ordering::Acquire) > 0);
+        assert!(
+            has_all || operations < ENOUGH,
+            "not all was tried: {self:?}"
+        );
+    }
+}
+
 /// Why a step did not come to its end.
 #[derive(Debug)]
 pub(super) enum Cut {
@@ -166,7 +190,7 @@ impl<'a> Worker<'a> {
             record.lapse(now);
         }
         let which = self.chance.below(self.records.len());
-        if self.chance.below(STEPS_PER_REPOSITORY) == 0 && self.common.deleter.can_delete() {
+        if self.chance.below(STEPS_PER_REPOSITORY) == 0 {
             return self.delete_repository(which);
         }
         match self.chance.below(100) {

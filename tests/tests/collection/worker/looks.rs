@@ -169,9 +169,7 @@ impl Worker<'_> {
     pub(super) fn look_at_all(&mut self) -> Result<(), Cut> {
         for which in 0..self.records.len() {
             self.records[which].lapse(Instant::now());
-            if self.records[which].is_unsure() {
-                self.wait_for_deletion(which)?;
-            }
+            self.wait_for_deletion(which)?;
             self.settle_tags(which)?;
             let unsure: Vec<_> = self.records[which].unsure.values().cloned().collect();
             for manifest in unsure {
@@ -189,9 +187,6 @@ impl Worker<'_> {
 
     /// A repository that is being deleted reads as absent and takes no writes until it is gone.
     fn wait_for_deletion(&mut self, which: usize) -> Result<(), Cut> {
-        if !self.common.deleter.can_delete() {
-            return Ok(());
-        }
         let begun = wait::poll(LONG, || {
             let answer = self.request(which, "POST", "blobs/uploads/").try_send();
             match answer {
