@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use roadstead_proto::Digest;
 use roadstead_tests::{Registry, folder, wait};
 
-use super::measured::{WAITING, waiting};
+use super::measured::{WAITING, collected, waiting};
 use super::worker::{Cut, Worker};
 
 /// Longer than abandoned uploads live, and than collection takes to look at everything.
@@ -17,6 +17,10 @@ const QUIET: Duration = Duration::from_secs(90);
 pub(super) struct Counted {
     pub(super) objects: usize,
     pub(super) manifests: usize,
+    /// Objects that the last process deleted because their time had come.
+    pub(super) deleted: f64,
+    /// Those that it found and nothing named.
+    pub(super) orphans: f64,
     pub(super) took: Duration,
 }
 
@@ -49,6 +53,13 @@ pub(super) fn check(registry: &Registry, workers: &mut [Worker<'_>]) -> Result<C
             "collection has not come to its end: {left:?}, {objects:?}"
         ));
     }
+    let [deleted, orphans] = ["objects", "orphans"].map(|kind| collected(registry, kind));
+    // The sweep is for what crashes leave, and must not hide that others leave their work to it.
+    if orphans * 50.0 > deleted + 100.0 {
+        return Err(format!(
+            "{orphans} orphans, and {deleted} objects deleted in time"
+        ));
+    }
     let mut manifests = 0;
     for worker in workers.iter_mut() {
         manifests += worker.pull_all().map_err(told)?;
@@ -56,6 +67,8 @@ pub(super) fn check(registry: &Registry, workers: &mut [Worker<'_>]) -> Result<C
     Ok(Counted {
         objects: expected.len(),
         manifests,
+        deleted,
+        orphans,
         took: began.elapsed(),
     })
 }

@@ -227,17 +227,21 @@ fn tell(common: &Common, took: Duration, requests: u64, counted: &Counted) {
         repositories,
     } = &common.counts;
     eprintln!(
-        "collect: {} operations, {requests} requests, {} kills in {took:.0?}; in the end {} objects of {} \
-         manifests, counted after {:.0?}",
+        "collect: {} operations, {requests} requests, {} kills in {took:.0?}; in the end \
+         {} objects of {} manifests, counted after {:.0?}; the last process \
+         deleted {} objects and {} orphans",
         common.operations_max,
         read(&common.downs) / 2,
         counted.objects,
         counted.manifests,
         counted.took,
+        counted.deleted,
+        counted.orphans,
     );
     eprintln!(
         "collect: blobs pushed {}, mounted {}, found {}; asked for at the end of their time: {} \
-         there, {} gone, {} used as it ended; manifests taken {}, found expired {}, pulled {}; repositories deleted {}",
+         there, {} gone, {} used as it ended; manifests taken {}, found expired {}, \
+         pulled {}; repositories deleted {}",
         read(pushed),
         read(mounted),
         read(found),
