@@ -121,7 +121,7 @@ impl Node {
     pub(super) fn failed(&self, status: &Status) -> Failure {
         let said = status.message();
         // A node that answers sends no cause; what the connection says has one.
-        let is_broken = status.source().is_some() && status.code() != Code::Internal;
+        let is_broken = status.source().is_some();
         let (code, message) = match status.code() {
             Code::InvalidArgument => (2, said.to_owned()),
             Code::NotFound => (5, said.to_owned()),
