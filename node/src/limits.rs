@@ -218,8 +218,7 @@ pub const DELETE_BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// How long it waits at most.
 pub const DELETE_BACKOFF_MAX: Duration = Duration::from_secs(300);
 
-/// Failed deletes that are remembered, about 100 bytes each. With more, the store as a whole is
-/// taken to be ill.
+/// Failed deletes that are remembered, about 100 bytes each; further ones are tried each time.
 pub const DELETE_FAILURES_KEPT: usize = 65_536;
 
 /// Requests are slow when those that move few bytes take longer than this on average.
@@ -231,8 +230,8 @@ pub const PACE_LOOK: Duration = Duration::from_millis(500);
 /// The least part of `gc.rate` that slow requests leave.
 pub const PACE_FACTOR_MIN: f64 = 0.05;
 
-/// What waits for collection is counted up to here.
-pub const BACKLOG_COUNTED: usize = 100_000;
+/// What waits for collection is counted up to here: the count is taken in place.
+pub const BACKLOG_COUNTED: usize = 10_000;
 
 /// Blobs or objects that `verify` looks at before it says how far it is.
 pub const VERIFIED_PER_STEP: usize = 256;

@@ -149,7 +149,8 @@ async fn serve(
         runtime.handle().clone(),
     );
     let repositories = Repositories::new(metadata.clone(), arbiters);
-    let supervisor = Supervisor::new(uploads.clone(), repositories.clone()).start();
+    let supervisor =
+        Supervisor::new(uploads.clone(), repositories.clone(), collector.clone()).start();
     runtime.spawn(resume_deletions(metadata.clone()));
 
     show_collection(&metrics, collector.clone());

@@ -4,8 +4,7 @@
 //! catches a store that was unmounted, emptied, swapped or restored under a running node. While it
 //! sounds, nothing is deleted from the store and nothing is pushed to it; pulls go on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use roadstead_cluster::{Metadata, read};
 use roadstead_storage::{BlobStore, Marker};
@@ -18,14 +17,8 @@ use crate::error::RegistryError;
 pub struct StoreGuard {
     metadata: Metadata,
     store: Arc<dyn BlobStore>,
-    alarm: Arc<Alarm>,
-}
-
-#[derive(Debug, Default)]
-struct Alarm {
-    sounds: AtomicBool,
-    // Invariant: there exactly when `sounds`.
-    reason: Mutex<Option<String>>,
+    // Why the alarm sounds, while it does.
+    alarm: Arc<Mutex<Option<String>>>,
 }
 
 /// What a look at the marker came to.
@@ -90,11 +83,11 @@ impl StoreGuard {
 
     /// Why the alarm sounds, if it does.
     pub fn alarm(&self) -> Option<String> {
-        if !self.alarm.sounds.load(Ordering::Acquire) {
-            return None;
-        }
-        let reason = self.alarm.reason.lock();
-        reason.unwrap_or_else(PoisonError::into_inner).clone()
+        self.reason().clone()
+    }
+
+    fn reason(&self) -> MutexGuard<'_, Option<String>> {
+        self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether something may be written to the store.
@@ -107,27 +100,19 @@ impl StoreGuard {
     }
 
     fn sound(&self, reason: String) -> Result<(), GuardError> {
-        let known = self.alarm.reason.lock();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.reason();
         if known.as_deref() != Some(reason.as_str()) {
             tracing::error!(
                 "{reason}; nothing is collected, and pushes are refused, until the marker is back"
             );
         }
         *known = Some(reason.clone());
-        self.alarm.sounds.store(true, Ordering::Release);
         Err(GuardError::Alarm(reason))
     }
 
     fn end(&self) {
-        if self.alarm.sounds.swap(false, Ordering::AcqRel) {
+        if self.reason().take().is_some() {
             tracing::info!("the object store is the cluster's again: pushes are taken");
-            let mut known = self
-                .alarm
-                .reason
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *known = None;
         }
     }
 }

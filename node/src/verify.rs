@@ -229,6 +229,10 @@ impl Verifier {
             return Ok(right);
         };
         let is_damage = !matches!(kind, Kind::Unreadable);
+        if is_damage {
+            // An unmounted store holds nothing, and is no reason to mark everything.
+            self.tools.guard.look().await?;
+        }
         let is_marked = is_damage && !again.damaged && self.mark(&digest, &blob).await?;
         Ok(Checked {
             bytes,

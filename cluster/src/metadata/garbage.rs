@@ -4,14 +4,14 @@
 //! promises that what was seen is still so when a command arrives: `apply` checks again.
 
 use roadstead_proto::rpc::metadata::{LinkName, ManifestName, UploadName};
-use roadstead_proto::rpc::state::{Blob, Object, Presence, Repository, Upload, object};
+use roadstead_proto::rpc::state::{Blob, Object, Presence, Reclaimed, Repository, Upload, object};
 
 use super::keys::{self, Prefix};
 use super::view::{Fault, View, ViewExt};
 
 /// A page, and the key at which the next one begins; `None` after the last.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pass<T> {
+pub struct Page<T> {
     /// The items, in the order of their keys.
     pub items: Vec<T>,
     /// Where to go on.
@@ -30,7 +30,7 @@ fn due<V: View + ?Sized>(
     from: &[u8],
     until_ms: u64,
     limit: usize,
-) -> Result<Pass<(u64, Vec<u8>)>, Fault> {
+) -> Result<Page<(u64, Vec<u8>)>, Fault> {
     let found = view.keys(prefix, from, limit)?;
     let mut next = (found.len() == limit).then(|| found.last().map(|key| following(key)));
     let mut items = Vec::with_capacity(found.len());
@@ -45,15 +45,17 @@ fn due<V: View + ?Sized>(
         }
         items.push((time_ms, rest.to_vec()));
     }
-    Ok(Pass {
+    Ok(Page {
         items,
         next: next.flatten(),
     })
 }
 
-fn pair(rest: &[u8]) -> Option<(String, String)> {
-    let [repository, digest] = <[String; 2]>::try_from(keys::parts(rest)).ok()?;
-    Some((repository, digest))
+fn pair(rest: &[u8]) -> Result<(String, String), Fault> {
+    let parts = <[String; 2]>::try_from(keys::parts(rest));
+    let [repository, digest] = parts
+        .map_err(|parts| Fault::Corrupt(format!("{parts:?} is not a repository with a digest")))?;
+    Ok((repository, digest))
 }
 
 /// Links without a reference whose hold ends at `now_ms` or before.
@@ -65,15 +67,15 @@ pub fn due_links<V: View + ?Sized>(
     from: &[u8],
     now_ms: u64,
     limit: usize,
-) -> Result<Pass<LinkName>, Fault> {
-    let pass = due(view, &keys::candidates(), from, now_ms, limit)?;
-    let names = pass.items.into_iter().filter_map(|(_, rest)| {
+) -> Result<Page<LinkName>, Fault> {
+    let page = due(view, &keys::candidates(), from, now_ms, limit)?;
+    let names = page.items.into_iter().map(|(_, rest)| {
         let (repository, digest) = pair(&rest)?;
-        Some(LinkName { repository, digest })
+        Ok(LinkName { repository, digest })
     });
-    Ok(Pass {
-        items: names.collect(),
-        next: pass.next,
+    Ok(Page {
+        items: names.collect::<Result<_, Fault>>()?,
+        next: page.next,
     })
 }
 
@@ -97,15 +99,16 @@ pub fn reclaimed<V: View + ?Sized>(
     from: &[u8],
     until_ms: u64,
     limit: usize,
-) -> Result<Pass<ReclaimedObject>, Fault> {
-    let pass = due(view, &keys::all_reclaimable(), from, until_ms, limit)?;
-    let mut items = Vec::with_capacity(pass.items.len());
-    for (since_ms, key) in pass.items {
+) -> Result<Page<ReclaimedObject>, Fault> {
+    let page = due(view, &keys::all_reclaimable(), from, until_ms, limit)?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for (since_ms, key) in page.items {
         let object_key = keys::last_part(&key);
-        let row = object(view, &object_key)?.unwrap_or_default();
-        let size = match row.state {
-            Some(object::State::Reclaimed(reclaimed)) => reclaimed.size,
-            _ => 0,
+        // Whoever asks will delete it: an index alone is no reason for that.
+        let state = object(view, &object_key)?.and_then(|row| row.state);
+        let Some(object::State::Reclaimed(Reclaimed { size, .. })) = state else {
+            let reason = format!("{object_key} is to be deleted, but is {state:?}");
+            return Err(Fault::Corrupt(reason));
         };
         items.push(ReclaimedObject {
             object_key,
@@ -113,9 +116,9 @@ pub fn reclaimed<V: View + ?Sized>(
             size,
         });
     }
-    Ok(Pass {
+    Ok(Page {
         items,
-        next: pass.next,
+        next: page.next,
     })
 }
 
@@ -128,15 +131,15 @@ pub fn unheld<V: View + ?Sized>(
     from: &[u8],
     until_ms: u64,
     limit: usize,
-) -> Result<Pass<ManifestName>, Fault> {
-    let pass = due(view, &keys::all_unheld(), from, until_ms, limit)?;
-    let names = pass.items.into_iter().filter_map(|(_, rest)| {
+) -> Result<Page<ManifestName>, Fault> {
+    let page = due(view, &keys::all_unheld(), from, until_ms, limit)?;
+    let names = page.items.into_iter().map(|(_, rest)| {
         let (repository, digest) = pair(&rest)?;
-        Some(ManifestName { repository, digest })
+        Ok(ManifestName { repository, digest })
     });
-    Ok(Pass {
-        items: names.collect(),
-        next: pass.next,
+    Ok(Page {
+        items: names.collect::<Result<_, Fault>>()?,
+        next: page.next,
     })
 }
 
@@ -146,13 +149,13 @@ fn all<V: View + ?Sized, R: prost::Message + Default>(
     prefix: &Prefix<R>,
     from: &[u8],
     limit: usize,
-) -> Result<Pass<(String, R)>, Fault> {
+) -> Result<Page<(String, R)>, Fault> {
     let rows = view.rows(prefix, from, limit)?;
     let next = (rows.len() == limit).then(|| rows.last().map(|(key, _)| following(key)));
     let items = rows
         .into_iter()
         .map(|(key, row)| (keys::last_part(&key), row));
-    Ok(Pass {
+    Ok(Page {
         items: items.collect(),
         next: next.flatten(),
     })
@@ -175,7 +178,7 @@ pub fn repositories<V: View + ?Sized>(
     view: &V,
     from: &[u8],
     limit: usize,
-) -> Result<Pass<(String, Repository)>, Fault> {
+) -> Result<Page<(String, Repository)>, Fault> {
     all(view, &keys::repositories(), from, limit)
 }
 
@@ -195,7 +198,7 @@ pub fn uploads<V: View + ?Sized>(
     view: &V,
     from: &[u8],
     limit: usize,
-) -> Result<Pass<(String, Upload)>, Fault> {
+) -> Result<Page<(String, Upload)>, Fault> {
     all(view, &keys::uploads(), from, limit)
 }
 
@@ -208,15 +211,15 @@ pub fn idle_uploads<V: View + ?Sized>(
     from: &[u8],
     until_ms: u64,
     limit: usize,
-) -> Result<Pass<UploadName>, Fault> {
-    let pass = uploads(view, from, limit)?;
-    let names = pass.items.into_iter().filter_map(|(upload, row)| {
+) -> Result<Page<UploadName>, Fault> {
+    let page = uploads(view, from, limit)?;
+    let names = page.items.into_iter().filter_map(|(upload, row)| {
         let epoch = row.epoch;
         (row.updated_at_ms <= until_ms).then_some(UploadName { upload, epoch })
     });
-    Ok(Pass {
+    Ok(Page {
         items: names.collect(),
-        next: pass.next,
+        next: page.next,
     })
 }
 
@@ -228,7 +231,7 @@ pub fn blobs<V: View + ?Sized>(
     view: &V,
     from: &[u8],
     limit: usize,
-) -> Result<Pass<(String, Blob)>, Fault> {
+) -> Result<Page<(String, Blob)>, Fault> {
     all(view, &keys::blobs(), from, limit)
 }
 

@@ -1,7 +1,7 @@
 //! Questions of the collector, page by page: how many, from where, up to when, and where to go on.
 
 use prost::Message;
-use roadstead_cluster::metadata::garbage::{self, Backlog, Pass, Waiting};
+use roadstead_cluster::metadata::garbage::{self, Backlog, Page, Waiting};
 use roadstead_cluster::metadata::{Fault, Table};
 use roadstead_proto::rpc::metadata::{LinkName, ManifestName, UploadName};
 use roadstead_proto::rpc::state::{Presence, object};
@@ -9,7 +9,7 @@ use roadstead_proto::rpc::state::{Presence, object};
 use super::machine::Machine;
 
 /// The pages from the first to the last, each gone on from where the one before said.
-fn pages<T>(mut page: impl FnMut(&[u8]) -> Result<Pass<T>, Fault>) -> Vec<Vec<T>> {
+fn pages<T>(mut page: impl FnMut(&[u8]) -> Result<Page<T>, Fault>) -> Vec<Vec<T>> {
     let (mut pages, mut from) = (Vec::new(), Vec::new());
     loop {
         let pass = page(&from).expect("a page");

@@ -3,7 +3,8 @@
 //! It decides when to look; what a look does is in `crate::collection`. At most one look is under
 //! way, whoever asked for it.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
@@ -56,6 +57,7 @@ struct Shared {
     pass: Mutex<Pass>,
     progress: Arc<Progress>,
     factor: Factor,
+    is_stopping: Arc<AtomicBool>,
     runtime: runtime::Handle,
 }
 
@@ -95,8 +97,8 @@ pub struct Status {
 pub struct Running {
     /// How far it is.
     pub progress: Arc<Progress>,
-    /// What had been counted when it began.
-    pub before: Counts,
+    /// What had been counted when it began; unset while another look is under way.
+    pub before: Arc<OnceLock<Counts>>,
     /// Its end.
     pub ended: tokio::task::JoinHandle<Result<(), RegistryError>>,
 }
@@ -107,12 +109,8 @@ pub struct Running {
 struct Collect {
     run: Run,
     progress: Arc<Progress>,
+    before: Arc<OnceLock<Counts>>,
 }
-
-/// Stop collecting, or go on, in the whole cluster.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<(), CollectionError>")]
-struct SetPaused(bool);
 
 /// Look whether there is something to do.
 #[derive(Debug, Message)]
@@ -141,11 +139,15 @@ impl Collector {
         runtime: runtime::Handle,
     ) -> Self {
         let pace = Pace::new(options.rate, metrics);
+        let (metadata, guard, factor) =
+            (tools.metadata.clone(), tools.guard.clone(), pace.factor());
+        let pass = Pass::new(tools, pace);
         let shared = Arc::new(Shared {
-            metadata: tools.metadata.clone(),
-            guard: tools.guard.clone(),
-            factor: pace.factor(),
-            pass: Mutex::new(Pass::new(tools, pace)),
+            metadata,
+            guard,
+            factor,
+            is_stopping: pass.stopping(),
+            pass: Mutex::new(pass),
             progress: Arc::default(),
             options,
             runtime,
@@ -173,10 +175,11 @@ impl Collector {
         } else {
             Arc::clone(&self.shared.progress)
         };
-        let (mailbox, before) = (self.mailbox.clone(), progress.counts());
+        let (mailbox, before) = (self.mailbox.clone(), Arc::default());
         let collect = Collect {
             run,
             progress: Arc::clone(&progress),
+            before: Arc::clone(&before),
         };
         let asked = async move { answered(mailbox.ask(collect).await) };
         Running {
@@ -186,12 +189,18 @@ impl Collector {
         }
     }
 
-    /// Stops collection in the whole cluster, or lets it go on.
+    /// Stops collection in the whole cluster, or lets it go on. It waits for no look: they ask
+    /// before each step.
     ///
     /// # Errors
     /// [`RegistryError`].
     pub async fn set_paused(&self, is_paused: bool) -> Result<(), RegistryError> {
-        answered(self.mailbox.ask(SetPaused(is_paused)).await)
+        answered(Ok(self.shared.set_paused(is_paused).await))
+    }
+
+    /// The node is about to stop: no further step is taken.
+    pub fn stop(&self) {
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// How collection goes. It does not wait for a look that is under way.
@@ -257,27 +266,34 @@ fn answered<T>(
 }
 
 impl Shared {
-    /// What nobody asked for: only where and while it may be.
-    async fn look(&self, run: Run) -> Result<Counts, CollectionError> {
+    /// What nobody asked for: only where and while it may be. `None` where it may not.
+    async fn look(&self, run: Run) -> Result<Option<Counts>, CollectionError> {
         if self.options.is_read_only || !self.metadata.status().is_leader {
-            return Ok(Counts::default());
+            return Ok(None);
         }
         let mut pass = self.pass.lock().await;
-        let before = self.progress.counts();
-        let ended = pass.run(run, &self.progress).await;
-        // Not an error that anybody has to hear of.
-        match ended {
-            Ok(()) | Err(CollectionError::Paused | CollectionError::NotLeader) => {}
-            Err(error) => return Err(error),
+        if run.uploads && self.options.purging.is_dry_run {
+            pass.list_abandoned(self.options.purging.age).await?;
         }
-        Ok(self.progress.counts().since(&before))
+        let before = self.progress.counts();
+        match pass.run(run, &self.progress).await {
+            Ok(()) => Ok(Some(self.progress.counts().since(&before))),
+            // Not an error that anybody has to hear of.
+            Err(
+                CollectionError::Paused | CollectionError::NotLeader | CollectionError::Stopping,
+            ) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn collect(&self, run: Run, progress: &Progress) -> Result<(), CollectionError> {
-        if self.options.is_read_only && !run.is_dry {
+    async fn collect(&self, collect: Collect) -> Result<(), CollectionError> {
+        if self.options.is_read_only && !collect.run.is_dry {
             return Err(CollectionError::ReadOnly);
         }
-        self.pass.lock().await.run(run, progress).await
+        let mut pass = self.pass.lock().await;
+        let progress = &collect.progress;
+        collect.before.get_or_init(|| progress.counts());
+        pass.run(collect.run, progress).await
     }
 
     async fn set_paused(&self, is_paused: bool) -> Result<(), CollectionError> {
@@ -311,16 +327,35 @@ impl Shared {
 
 impl GarbageCollector {
     /// What is due, by this node's clock.
-    fn due(&mut self) -> Run {
+    fn due(&self) -> Run {
         let now = Instant::now();
-        let sweep = self.shared.options.sweep;
-        let interval = self.shared.options.purging.interval;
-        let untagged_look = self.shared.options.untagged_look;
         Run {
             is_dry: false,
-            uploads: is_due(&mut self.uploads_due, now, interval),
-            manifests: is_due(&mut self.manifests_due, now, untagged_look),
-            sweep: is_due(&mut self.sweep_due, now, sweep),
+            uploads: now >= self.uploads_due,
+            manifests: now >= self.manifests_due,
+            sweep: now >= self.sweep_due,
+        }
+    }
+
+    /// Sets when what was due is due again: after its interval if it was done, soon if it failed.
+    fn set_due(&mut self, run: Run, is_done: bool) {
+        let (now, options) = (Instant::now(), &self.shared.options);
+        let again = |interval: Duration| {
+            let wait = if is_done {
+                interval
+            } else {
+                interval.min(MARKER_LOOK)
+            };
+            now + wait
+        };
+        if run.uploads {
+            self.uploads_due = again(options.purging.interval);
+        }
+        if run.manifests {
+            self.manifests_due = again(options.untagged_look);
+        }
+        if run.sweep {
+            self.sweep_due = again(options.sweep);
         }
     }
 
@@ -336,15 +371,6 @@ impl GarbageCollector {
             self.complaint = Some((text, now));
         }
     }
-}
-
-/// Whether the time has come; then the next one is set.
-fn is_due(time: &mut Instant, now: Instant, interval: Duration) -> bool {
-    let is_due = now >= *time;
-    if is_due {
-        *time = now + interval;
-    }
-    is_due
 }
 
 impl Actor for GarbageCollector {
@@ -373,13 +399,21 @@ impl Handler<Look> for GarbageCollector {
             .shared
             .runtime
             .spawn(async move { shared.look(run).await });
-        let ended = looked.into_actor(self).map(|ended, actor, context| {
+        let ended = looked.into_actor(self).map(move |ended, actor, context| {
             actor.is_working = false;
             match ended {
-                // There may be more of it by now.
-                Ok(Ok(counts)) if counts.is_any() => context.notify(Look),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => actor.complain(&error),
+                Ok(Ok(Some(counts))) => {
+                    actor.set_due(run, true);
+                    // There may be more of it by now.
+                    if counts.is_any() {
+                        context.notify(Look);
+                    }
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => {
+                    actor.set_due(run, false);
+                    actor.complain(&error);
+                }
                 Err(error) => tracing::error!(%error, "a look for garbage has ended"),
             }
         });
@@ -392,21 +426,8 @@ impl Handler<Collect> for GarbageCollector {
 
     fn handle(&mut self, collect: Collect, _context: &mut Context<Self>) -> Self::Result {
         let shared = Arc::clone(&self.shared);
-        let work = async move { shared.collect(collect.run, &collect.progress).await };
+        let work = async move { shared.collect(collect).await };
         let working = self.shared.runtime.spawn(work);
         Box::pin(async move { working.await.unwrap_or(Err(CollectionError::Stopping)) })
-    }
-}
-
-impl Handler<SetPaused> for GarbageCollector {
-    type Result = ResponseFuture<Result<(), CollectionError>>;
-
-    fn handle(
-        &mut self,
-        SetPaused(is_paused): SetPaused,
-        _context: &mut Context<Self>,
-    ) -> Self::Result {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move { shared.set_paused(is_paused).await })
     }
 }

@@ -5,13 +5,14 @@
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 
-use super::{Repositories, Uploads};
+use super::{Collector, Repositories, Uploads};
 
 /// The root of the node's actors.
 #[derive(Debug)]
 pub struct Supervisor {
     uploads: Uploads,
     repositories: Repositories,
+    collector: Collector,
 }
 
 /// Let go of everything that another life of the node can go on with.
@@ -35,10 +36,11 @@ pub struct SupervisorHealth {
 
 impl Supervisor {
     /// The supervisor of these.
-    pub fn new(uploads: Uploads, repositories: Repositories) -> Self {
+    pub fn new(uploads: Uploads, repositories: Repositories, collector: Collector) -> Self {
         Self {
             uploads,
             repositories,
+            collector,
         }
     }
 }
@@ -51,6 +53,7 @@ impl Handler<Drain> for Supervisor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _drain: Drain, _context: &mut Context<Self>) -> Self::Result {
+        self.collector.stop();
         let uploads = self.uploads.clone();
         // Repositories hold nothing: a manifest write is in the log or it is not.
         Box::pin(async move { uploads.release_all().await })

@@ -112,13 +112,21 @@ async fn tell(mut running: Running, run: Run, teller: Teller<CollectionProgress>
 }
 
 fn progress(running: &Running, run: Run, is_finished: bool) -> CollectionProgress {
+    let Some(before) = running.before.get() else {
+        return CollectionProgress {
+            phase: "waiting for a look that is under way".to_owned(),
+            collected: Some(Collected::default()),
+            is_finished,
+            sweep: None,
+        };
+    };
     let (phase, counts) = (running.progress.phase(), running.progress.counts());
     // Before its own sweep begins, the last one is another's.
     let is_its_own = run.sweep && (is_finished || phase == Phase::Sweep);
     let swept = running.progress.swept().filter(|_| is_its_own);
     CollectionProgress {
         phase: phase.as_str().to_owned(),
-        collected: Some(collected(&counts.since(&running.before))),
+        collected: Some(collected(&counts.since(before))),
         is_finished,
         sweep: swept.as_ref().map(sweep),
     }

@@ -30,14 +30,15 @@ impl Failures {
             .is_some_and(|failure| failure.until > now)
     }
 
-    /// Whether so many keys fail that no more can be remembered: the store as a whole is ill.
-    pub(super) fn is_full(&self) -> bool {
-        self.keys.len() >= DELETE_FAILURES_KEPT
-    }
-
-    /// The delete of this key failed.
+    /// The delete of this key failed. With as many known as are kept it is tried again without a
+    /// wait.
     pub(super) fn note(&mut self, key: &str, now: Instant) {
-        let is_full = self.is_full();
+        if self.keys.len() >= DELETE_FAILURES_KEPT {
+            // Those that nobody has met for long were deleted by the collector of another node.
+            self.keys
+                .retain(|_, failure| failure.until + 2 * DELETE_BACKOFF_MAX > now);
+        }
+        let is_full = self.keys.len() >= DELETE_FAILURES_KEPT;
         match self.keys.get_mut(key) {
             Some(failure) => {
                 failure.wait = (failure.wait * 2).min(DELETE_BACKOFF_MAX);
@@ -85,9 +86,13 @@ mod tests {
         for number in 0..=DELETE_FAILURES_KEPT {
             failures.note(&number.to_string(), now);
         }
-        assert!(failures.is_full());
         assert_eq!(failures.keys.len(), DELETE_FAILURES_KEPT);
-        failures.forget("0");
-        assert!(!failures.is_full());
+        let late = now + 3 * DELETE_BACKOFF_MAX;
+        failures.note("late", late);
+        assert_eq!(
+            failures.keys.len(),
+            1,
+            "what nobody met for long is forgotten"
+        );
     }
 }

@@ -4,6 +4,8 @@
 //! command is checked again when it is applied, and a delete hits a key that is not used again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use regex::RegexSet;
 use roadstead_cluster::metadata::view::ViewExt;
@@ -40,7 +42,7 @@ pub struct Tools {
 /// What to look for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Run {
-    /// Only count: change nothing.
+    /// Only count: change nothing. Manifests are counted that a living subject may hold.
     pub is_dry: bool,
     /// Abandoned uploads.
     pub uploads: bool,
@@ -56,6 +58,7 @@ pub struct Pass {
     pub(super) tools: Tools,
     pub(super) pace: Pace,
     failures: Failures,
+    is_stopping: Arc<AtomicBool>,
 }
 
 impl From<GuardError> for CollectionError {
@@ -75,7 +78,13 @@ impl Pass {
             tools,
             pace,
             failures: Failures::default(),
+            is_stopping: Arc::default(),
         }
+    }
+
+    /// Where to say that the node is about to stop: then no further step is taken.
+    pub fn stopping(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_stopping)
     }
 
     /// Looks for everything that `run` names, and for condemnable links and reclaimed objects.
@@ -100,14 +109,14 @@ impl Pass {
             progress.enter(Phase::ExpireUploads);
             self.expire_uploads(run, &settings, progress).await?;
         }
-        if run.manifests {
-            progress.enter(Phase::ExpireManifests);
-            self.expire_manifests(run, &settings, progress).await?;
-        }
         progress.enter(Phase::Condemn);
         self.condemn(run, progress).await?;
         progress.enter(Phase::Delete);
         self.delete(run, &settings, progress).await?;
+        if run.manifests {
+            progress.enter(Phase::ExpireManifests);
+            self.expire_manifests(run, progress).await?;
+        }
         if run.sweep {
             progress.enter(Phase::Sweep);
             sweep::sweep(self, run, progress).await?;
@@ -123,20 +132,32 @@ impl Pass {
         Ok(self.tools.metadata.cluster_time().await?)
     }
 
-    /// Whether the next step may be taken: an operator may have stopped it since the last one.
-    pub(super) async fn check(&self, run: Run) -> Result<(), CollectionError> {
-        if run.is_dry {
-            return Ok(());
-        }
+    /// Whether the next step may be taken: much may have changed since the last one. Returns the
+    /// settings by which it is taken.
+    pub(super) async fn check(&self, run: Run) -> Result<Settings, CollectionError> {
         let settings = self
             .tools
             .metadata
             .read(|view| read::settings(view))
             .await?;
-        if settings.is_some_and(|settings| settings.collection_paused) {
+        let settings = settings.unwrap_or_default();
+        if run.is_dry {
+            return Ok(settings);
+        }
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Err(CollectionError::Stopping);
+        }
+        if !self.tools.metadata.status().is_leader {
+            return Err(CollectionError::NotLeader);
+        }
+        if settings.collection_paused {
             return Err(CollectionError::Paused);
         }
-        Ok(())
+        if self.tools.guard.alarm().is_some() {
+            // It may be over by now.
+            self.tools.guard.look().await?;
+        }
+        Ok(settings)
     }
 
     async fn propose(&self, action: Action) -> Result<Outcome, CollectionError> {
@@ -177,31 +198,52 @@ impl Pass {
         }
     }
 
+    /// Says in the log which uploads would be ended, where the configuration wants no more than
+    /// that (`uploadpurging.dryrun`).
+    ///
+    /// # Errors
+    /// [`CollectionError`].
+    pub async fn list_abandoned(&self, age: Duration) -> Result<(), CollectionError> {
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let Some(until_ms) = self.now_ms().await?.checked_sub(age_ms) else {
+            return Ok(());
+        };
+        let mut from = Vec::new();
+        loop {
+            let look =
+                |view: &dyn View| garbage::idle_uploads(view, &from, until_ms, COLLECTED_PER_STEP);
+            let found = self.tools.metadata.read(look).await?;
+            for name in found.items {
+                tracing::info!(upload = %name.upload, "an abandoned upload would be removed");
+            }
+            match found.next {
+                Some(next) => from = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Deletes manifests that nothing has held for as long as the policy says.
     async fn expire_manifests(
         &mut self,
         run: Run,
-        settings: &Settings,
         progress: &Progress,
     ) -> Result<(), CollectionError> {
-        let Some(age_ms) = untagged_age_ms(settings) else {
-            return Ok(());
-        };
-        let Some(until_ms) = self.now_ms().await?.checked_sub(age_ms) else {
-            return Ok(());
-        };
-        let patterns = settings.untagged.as_ref();
-        let patterns = patterns.map_or(&[][..], |untagged| &untagged.repositories);
-        let wanted = RegexSet::new(patterns)?;
-        let is_wanted =
-            |name: &ManifestName| patterns.is_empty() || wanted.is_match(&name.repository);
         let mut from = Vec::new();
         loop {
-            self.check(run).await?;
+            // Each time, since the policy may spare by now what it did not before.
+            let settings = self.check(run).await?;
+            let Some(age_ms) = untagged_age_ms(&settings) else {
+                return Ok(());
+            };
+            let Some(until_ms) = self.now_ms().await?.checked_sub(age_ms) else {
+                return Ok(());
+            };
+            let wanted = Repositories::of(&settings)?;
             let look = |view: &dyn View| garbage::unheld(view, &from, until_ms, EXPIRED_PER_STEP);
             let found = self.tools.metadata.read(look).await?;
             let mut manifests = found.items;
-            manifests.retain(is_wanted);
+            manifests.retain(|name| wanted.has(&name.repository));
             let mut count = manifests.len() as u64;
             if count > 0 && !run.is_dry {
                 self.pace.take(manifests.len()).await;
@@ -299,8 +341,6 @@ impl Pass {
                 }
             }
             match found.next {
-                // The store as a whole is ill: later.
-                Some(_) if self.failures.is_full() => return Ok(()),
                 Some(next) => from = next,
                 None => return Ok(()),
             }
@@ -361,6 +401,24 @@ impl Pass {
             tracing::warn!(%error, count, "objects could not be deleted; they are tried again");
         }
         Ok(deleted)
+    }
+}
+
+/// The repositories that the policy for untagged manifests is for.
+struct Repositories {
+    patterns: RegexSet,
+}
+
+impl Repositories {
+    fn of(settings: &Settings) -> Result<Self, CollectionError> {
+        let untagged = settings.untagged.as_ref();
+        let patterns = untagged.map_or(&[][..], |untagged| &untagged.repositories);
+        let patterns = RegexSet::new(patterns)?;
+        Ok(Self { patterns })
+    }
+
+    fn has(&self, repository: &str) -> bool {
+        self.patterns.is_empty() || self.patterns.is_match(repository)
     }
 }
 

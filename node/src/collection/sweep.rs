@@ -83,13 +83,16 @@ async fn look_up(
     let orphans = orphans(&pass.tools.metadata, listed).await?;
     let count = orphans.len() as u64;
     if count > 0 && !run.is_dry {
-        for orphan in &orphans {
-            let (key, size) = (&orphan.key, orphan.size);
-            tracing::info!(%key, size, "an object that nothing names is deleted");
-        }
         let deleted = pass.remove(orphans.iter().map(|orphan| orphan.key.as_str()));
         let gone = deleted.await?.into_iter().filter(|is_gone| *is_gone);
         let gone = gone.count() as u64;
+        let first = orphans.first().map(|orphan| orphan.key.as_str());
+        tracing::info!(
+            found = count,
+            gone,
+            first,
+            "objects that nothing names were deleted"
+        );
         progress.count(|counts| {
             counts.orphans += gone;
             counts.failures += count - gone;

@@ -23,6 +23,7 @@ use crate::telemetry::Metrics;
 use crate::upload::{self, Chunk, Piece, Upload};
 
 mod shim;
+mod verify;
 
 use shim::Shim;
 

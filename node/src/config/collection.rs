@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use regex::RegexSet;
+
 use super::reader::{Expected, Section, expected};
+use crate::limits::READING_DELAY;
 
 const RATE: Expected = expected("an integer from 1 to 100000", "500");
 const PATTERN: Expected = expected("a regular expression", "^ci/");
@@ -41,7 +44,7 @@ pub enum Untagged {
         /// 30 days.
         age: Duration,
         /// `repositories`: where one of these regular expressions matches the name; without any,
-        /// everywhere. They are kept as text: whoever compiles them reports what is wrong.
+        /// everywhere.
         repositories: Vec<String>,
     },
 }
@@ -59,9 +62,10 @@ impl Collection {
         let mut section = root.section("gc");
         let delay = given(&mut section, "readingdelay", Duration::ZERO);
         let retention = given(&mut section, "backupretention", Duration::ZERO);
+        let longer = |retention: Duration| retention.max(delay.unwrap_or(READING_DELAY));
         Self {
             grace: given(&mut section, "grace", Duration::from_secs(1)),
-            reading_delay: delay.max(retention),
+            reading_delay: retention.map(longer).or(delay),
             untagged: untagged(&mut section),
             rate: section.integer("rate", 1..=100_000, 500, RATE),
             sweep: section.duration("sweep", Duration::from_secs(1), DAY),
@@ -87,6 +91,14 @@ fn untagged(section: &mut Section<'_>) -> Option<Untagged> {
     });
     let age = section.duration("age", Duration::from_secs(1), AGE);
     let repositories = section.strings("repositories", PATTERN);
+    if let Err(error) = RegexSet::new(&repositories) {
+        let (path, origin) = (section.name("repositories"), section.origin());
+        section.report().error(origin, format!("{path}: {error}"));
+    }
+    // An age without a policy is more likely a mistake than a wish to keep everything.
+    if is_given && section.node("policy").is_none() {
+        section.missing("policy", wanted);
+    }
     is_given.then_some(match policy {
         Some(Policy::Expire) => Untagged::Expire { age, repositories },
         Some(Policy::Keep) | None => Untagged::Keep,

@@ -52,7 +52,7 @@ pub enum Driver {
 pub struct UploadPurging {
     /// `enabled`: whether they are removed. Default true, as in Distribution.
     pub is_enabled: bool,
-    /// `age`: how long nobody must have gone on with an upload. At least a second. Default a week,
+    /// `age`: how long ago the last request for an upload must have ended. At least a second. Default a week,
     /// as in Distribution.
     pub age: Duration,
     /// `interval`: the time between two searches. At least a second. Default a day, as in

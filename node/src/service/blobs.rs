@@ -147,7 +147,10 @@ impl Registry {
             digest: digest.to_string(),
             object_key,
         };
-        if let Err(error) = self.metadata.propose(Action::MarkDamaged(mark)).await {
+        // An unmounted store holds nothing, and is no reason to mark what is asked for meanwhile.
+        if let Err(error) = self.guard.look().await {
+            tracing::error!(%digest, %error, "a blob that cannot be read was not marked damaged");
+        } else if let Err(error) = self.metadata.propose(Action::MarkDamaged(mark)).await {
             tracing::error!(%digest, %error, "a damaged blob was not marked");
         }
         RegistryError::BlobDamaged {

@@ -350,7 +350,9 @@ impl RequestInFlight {
         http.seconds
             .get_or_create(&MethodLabels { handler, method })
             .observe(took.as_secs_f64());
-        if handler == Handler::Manifest.as_str() {
+        // Of those that send nothing: how fast a client sends is not how fast the node is.
+        let is_reading = matches!(completed.method, Method::Get | Method::Head);
+        if is_reading && handler == Handler::Manifest.as_str() {
             self.metrics.note_latency(took);
         }
         http.request_bytes

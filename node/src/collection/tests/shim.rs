@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use roadstead_storage::{
     BlobReader, BlobStore, BlobWriter, Checkpoint, Marker, Memory, ObjectInfo, ObjectKey, Result,
@@ -18,7 +21,11 @@ use url::Url;
 pub(super) struct Shim {
     inner: Memory,
     marker: Mutex<Option<Option<Marker>>>,
+    // Whether the store is unmounted as soon as somebody asks for a size.
+    is_about_to_go: AtomicBool,
     refused: Mutex<BTreeSet<String>>,
+    // What is found under a key instead of its object.
+    spoiled: Mutex<BTreeMap<String, Bytes>>,
     deletes: Mutex<BTreeMap<String, u64>>,
     asked: Notify,
     gate: Arc<Semaphore>,
@@ -38,7 +45,9 @@ impl Default for Shim {
         Self {
             inner: Memory::new(),
             marker: Mutex::default(),
+            is_about_to_go: AtomicBool::new(false),
             refused: Mutex::default(),
+            spoiled: Mutex::default(),
             deletes: Mutex::default(),
             asked: Notify::new(),
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS / 2)),
@@ -62,9 +71,23 @@ impl Shim {
         *lock(&self.refused) = keys.into_iter().collect();
     }
 
+    /// From now on other bytes are found under the key.
+    pub(super) fn spoil(&self, key: &ObjectKey, bytes: &'static [u8]) {
+        lock(&self.spoiled).insert(key.as_str().to_owned(), Bytes::from_static(bytes));
+    }
+
+    fn spoiled(&self, key: &ObjectKey) -> Option<Bytes> {
+        lock(&self.spoiled).get(key.as_str()).cloned()
+    }
+
     /// Puts another marker in place, or none.
     pub(super) fn put_marker(&self, marker: Option<&Marker>) {
         *lock(&self.marker) = Some(marker.copied());
+    }
+
+    /// The next question for a size finds the store unmounted.
+    pub(super) fn unmount_when_asked(&self) {
+        self.is_about_to_go.store(true, Ordering::Relaxed);
     }
 
     /// How often the delete of a key was asked for.
@@ -116,11 +139,23 @@ impl BlobStore for Shim {
     }
 
     async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<BlobReader> {
-        self.inner.read(key, range).await
+        let Some(bytes) = self.spoiled(key) else {
+            return self.inner.read(key, range).await;
+        };
+        let size = bytes.len() as u64;
+        let chunks = futures::stream::iter([Ok(bytes)]).boxed();
+        Ok(BlobReader::new(size, 0..size, chunks))
     }
 
     async fn size(&self, key: &ObjectKey) -> Result<u64> {
-        self.inner.size(key).await
+        if self.is_about_to_go.load(Ordering::Relaxed) {
+            self.put_marker(None);
+            return self.inner.size(&super::fresh_key()).await;
+        }
+        match self.spoiled(key) {
+            Some(bytes) => Ok(bytes.len() as u64),
+            None => self.inner.size(key).await,
+        }
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
