@@ -52,8 +52,8 @@ pub enum Driver {
 pub struct UploadPurging {
     /// `enabled`: whether they are removed. Default true, as in Distribution.
     pub is_enabled: bool,
-    /// `age`: how long ago the last request for an upload must have ended. At least a second. Default a week,
-    /// as in Distribution.
+    /// `age`: how long ago the last request for an upload must have ended. At least a second.
+    /// Default a week, as in Distribution.
     pub age: Duration,
     /// `interval`: the time between two searches. At least a second. Default a day, as in
     /// Distribution.
