@@ -7,6 +7,7 @@
 //! loopback addresses only.
 
 mod collection;
+mod connections;
 mod events;
 mod repositories;
 mod status;
@@ -39,7 +40,9 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use crate::actor::{Collector, Uploads};
 use crate::error::RegistryError;
 use crate::http::Bound;
-use crate::limits::{ADMINISTRATION_CALLS, ADMINISTRATION_PAGE, ADMINISTRATION_STOP};
+use crate::limits::{
+    ADMINISTRATION_CALLS, ADMINISTRATION_PAGE, ADMINISTRATION_SILENCE, ADMINISTRATION_STOP,
+};
 use crate::verify::Verifier;
 use events::Events;
 
@@ -105,6 +108,7 @@ impl Administration {
         // A listener belongs to the runtime that it is made in.
         let _entered = runtime.enter();
         let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
+        let incoming = connections::bounded(incoming.with_nodelay(Some(true)));
         let (stopping, stopped) = watch::channel(false);
         let (health, health_service) = health_reporter();
         let reporter = health.clone();
@@ -115,11 +119,12 @@ impl Administration {
                 .await;
             let served = Server::builder()
                 .max_concurrent_streams(ADMINISTRATION_CALLS)
+                .http2_keepalive_interval(Some(ADMINISTRATION_SILENCE / 3))
                 .add_service(health_service)
                 .add_service(reflection().build_v1().map_err(io::Error::other)?)
                 .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
                 .add_service(AdministrationServer::new(Service { tools, stopped }))
-                .serve_with_incoming_shutdown(incoming.with_nodelay(Some(true)), async move {
+                .serve_with_incoming_shutdown(incoming, async move {
                     // Its end means the same.
                     let _ = signal.wait_for(|is_stopping| *is_stopping).await;
                 });

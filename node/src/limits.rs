@@ -95,7 +95,7 @@ pub const FILE_READ_BYTES: usize = 128 * 1024;
 pub const UPLOADS_OPEN_MAX: usize = 2_048;
 
 /// Files that the databases hold open, and a few for the rest of the process.
-pub const FILES_RESERVED: u64 = 576;
+pub const FILES_RESERVED: u64 = 640;
 
 /// What a node takes on at once, so that it never runs out of files: each connection may hold a
 /// socket and a blob, each upload a file.
@@ -259,6 +259,16 @@ pub const EVENTS_WAITING: usize = 4;
 
 /// Calls on one connection of the administration service that are at work at once.
 pub const ADMINISTRATION_CALLS: u32 = 32;
+
+/// Connections of the administration service at once; further ones are closed.
+pub const ADMINISTRATION_CONNECTIONS: usize = 64;
+
+/// How long nothing may come from one of them.
+pub const ADMINISTRATION_SILENCE: Duration = Duration::from_secs(90);
+
+/// How often an upload that takes in bytes looks whether it is still known: it may have expired or
+/// been cancelled meanwhile, and its bytes would fill the disk for nobody.
+pub const UPLOAD_KNOWN_LOOK: Duration = Duration::from_secs(2);
 
 /// How long a stopping node waits for what the administration service is at.
 pub const ADMINISTRATION_STOP: Duration = Duration::from_secs(2);

@@ -23,9 +23,11 @@ use roadstead_proto::rpc::state;
 use roadstead_proto::{Algorithm, Digest, RepositoryName, UploadId};
 use roadstead_storage::{BlobStore, BlobWriter, Checkpoint, ObjectKey};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::{Refused, RegistryError, outcome};
+use crate::limits::UPLOAD_KNOWN_LOOK;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::UploadOpen;
 
@@ -245,12 +247,16 @@ impl Upload {
             mut body,
         } = chunk;
         self.seek(start).await?;
-        let begin = self.offset;
+        let (begin, mut looked) = (self.offset, Instant::now());
         loop {
             match body.recv().await {
                 Some(Piece::Data(data)) => self.write(data).await?,
                 Some(Piece::End) => break,
                 None => return Err(Failure::usable(RegistryError::BodyBroken)),
+            }
+            if looked.elapsed() >= UPLOAD_KNOWN_LOOK {
+                looked = Instant::now();
+                self.check_known().await?;
             }
         }
         let actual = self.offset - begin;

@@ -67,6 +67,8 @@ pub struct Report {
     pub wrong_hash: u64,
     /// Blobs that the store could not answer for.
     pub unreadable: u64,
+    /// Blobs that were marked damaged before, though nothing is wrong with them now.
+    pub damaged: u64,
     /// Objects that nothing names.
     pub orphans: u64,
     /// Blobs that were marked damaged now.
@@ -81,6 +83,8 @@ pub enum Kind {
     WrongSize,
     WrongHash,
     Unreadable,
+    /// It was marked damaged before, and nothing is wrong now.
+    Marked,
     Orphan,
 }
 
@@ -215,7 +219,13 @@ impl Verifier {
             finding: None,
             is_marked: false,
         };
-        let Some((kind, detail)) = wrong else {
+        let marked = || {
+            (
+                Kind::Marked,
+                "there in its size; push it again to heal".to_owned(),
+            )
+        };
+        let Some((kind, detail)) = wrong.or_else(|| blob.damaged.then(marked)) else {
             return Ok(right);
         };
         let look = |view: &dyn View| {
@@ -228,7 +238,7 @@ impl Verifier {
         let Some(again) = again.filter(|again| again.object_key == blob.object_key) else {
             return Ok(right);
         };
-        let is_damage = !matches!(kind, Kind::Unreadable);
+        let is_damage = !matches!(kind, Kind::Unreadable | Kind::Marked);
         if is_damage {
             // An unmounted store holds nothing, and is no reason to mark everything.
             self.tools.guard.look().await?;
@@ -323,8 +333,9 @@ impl Verifier {
             let entry = listed.next().await;
             let is_end = entry.is_none();
             match entry {
-                Some(Ok(info)) => step.push(info),
+                Some(Ok(info)) if info.key.is_of_upload() => step.push(info),
                 // Not an object of ours; the sweep counts them.
+                Some(Ok(_)) => {}
                 Some(Err(StoreError::InvalidKey { .. })) => {}
                 Some(Err(error)) => return Err(error.into()),
                 None => {}
@@ -365,13 +376,9 @@ impl Report {
             Kind::WrongSize => &mut self.wrong_size,
             Kind::WrongHash => &mut self.wrong_hash,
             Kind::Unreadable => &mut self.unreadable,
+            Kind::Marked => &mut self.damaged,
             Kind::Orphan => &mut self.orphans,
         } += 1;
-    }
-
-    /// Whether everything is as it should be.
-    pub fn is_clean(&self) -> bool {
-        self.missing + self.wrong_size + self.wrong_hash + self.unreadable + self.orphans == 0
     }
 }
 

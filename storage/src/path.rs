@@ -74,6 +74,12 @@ impl ObjectKey {
         Self(Arc::from(format!("{OBJECTS_PREFIX}{folder}/{id}")))
     }
 
+    /// Whether the key is one that [`Self::for_upload`] makes: then nobody else has put it there.
+    pub fn is_of_upload(&self) -> bool {
+        let id = self.0.rsplit('/').next().unwrap_or_default();
+        Uuid::try_parse(id).is_ok_and(|id| Self::for_upload(id) == *self)
+    }
+
     /// The key of the marker.
     pub fn marker() -> Self {
         Self(Arc::from(MARKER_KEY))
@@ -163,6 +169,24 @@ mod tests {
         );
         assert_eq!(ObjectKey::parse(key.as_str()).unwrap(), key);
         assert!(key.as_str().starts_with(OBJECTS_PREFIX));
+    }
+
+    #[test]
+    fn only_what_an_upload_is_given_is_of_an_upload() {
+        let key = |text: &str| ObjectKey::parse(&format!("{OBJECTS_PREFIX}{text}")).unwrap();
+        let id = "3fa9c1d2-0000-4000-8000-00000000009b";
+        assert!(key(&format!("3f/{id}")).is_of_upload());
+        for other in [
+            format!("3e/{id}"),
+            format!("3f/{}", id.to_uppercase()),
+            format!("3f/{}", id.replace('-', "")),
+            format!("3f/x/{id}"),
+            "3f/note.txt".to_owned(),
+            "note.txt".to_owned(),
+        ] {
+            assert!(!key(&other).is_of_upload(), "{other}");
+        }
+        assert!(!ObjectKey::parse(id).unwrap().is_of_upload());
     }
 
     #[test]

@@ -45,7 +45,11 @@ async fn run(verifier: Verifier, wanted: Wanted, teller: Teller<VerifyEvent>) {
             }
         }
     };
-    let (ended, ()) = tokio::join!(working, telling);
+    let ended = tokio::select! {
+        (ended, ()) = async { tokio::join!(working, telling) } => ended,
+        // Reading on would cost the store something and tell nobody.
+        () = teller.closed() => return,
+    };
     if let Err(error) = ended {
         // Nobody has to listen.
         let _ = teller.send(Err(status(error))).await;
@@ -81,6 +85,7 @@ fn finding_of(finding: verify::Finding) -> Finding {
         Kind::WrongSize => finding::Kind::WrongSize,
         Kind::WrongHash => finding::Kind::WrongHash,
         Kind::Unreadable => finding::Kind::Unreadable,
+        Kind::Marked => finding::Kind::Marked,
         Kind::Orphan => finding::Kind::Orphan,
     };
     Finding {
@@ -102,6 +107,7 @@ fn report_of(report: &Report) -> VerifyReport {
         wrong_hash: report.wrong_hash,
         unreadable: report.unreadable,
         orphans: report.orphans,
+        damaged: report.damaged,
         marked: report.marked,
     }
 }

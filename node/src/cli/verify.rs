@@ -73,7 +73,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn is_clean(report: &VerifyReport) -> bool {
-    report.missing + report.wrong_size + report.wrong_hash + report.unreadable + report.orphans == 0
+    let damage = report.missing + report.wrong_size + report.wrong_hash + report.damaged;
+    damage + report.unreadable + report.orphans == 0
 }
 
 fn word(kind: finding::Kind) -> &'static str {
@@ -84,6 +85,7 @@ fn word(kind: finding::Kind) -> &'static str {
         finding::Kind::WrongHash => "wrong_hash",
         finding::Kind::Unreadable => "unreadable",
         finding::Kind::Orphan => "orphan",
+        finding::Kind::Marked => "marked",
     }
 }
 
@@ -123,6 +125,7 @@ fn report_json(report: &VerifyReport) -> Value {
         "unreadable": report.unreadable,
         "orphans": report.orphans,
         "marked": report.marked,
+        "damaged": report.damaged,
         "is_clean": is_clean(report),
     }})
 }
@@ -144,6 +147,7 @@ fn report_table(report: &VerifyReport, is_hashed: bool) -> String {
         ("wrong size", report.wrong_size),
         ("wrong hash", report.wrong_hash),
         ("unreadable", report.unreadable),
+        ("marked before", report.damaged),
         ("orphans", report.orphans),
     ] {
         table.fact(name, found.to_string());
@@ -203,6 +207,7 @@ mod tests {
             |report: &mut VerifyReport| report.wrong_size = 1,
             |report: &mut VerifyReport| report.wrong_hash = 1,
             |report: &mut VerifyReport| report.unreadable = 1,
+            |report: &mut VerifyReport| report.damaged = 1,
             |report: &mut VerifyReport| report.orphans = 1,
         ] {
             let mut report = clean;

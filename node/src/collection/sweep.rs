@@ -54,7 +54,9 @@ async fn look_at_all(
         let entry = listed.next().await;
         let is_end = entry.is_none();
         match entry {
-            Some(Ok(info)) => step.push(info),
+            Some(Ok(info)) if info.key.is_of_upload() => step.push(info),
+            // Somebody else's, whatever it is.
+            Some(Ok(_)) => swept.foreign += 1,
             Some(Err(StoreError::InvalidKey { .. })) => swept.foreign += 1,
             Some(Err(error)) => return Err(error.into()),
             None => {}

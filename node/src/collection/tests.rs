@@ -325,21 +325,28 @@ async fn a_sweep_takes_what_nothing_names_and_leaves_the_rest() {
             writer.checkpoint().await.expect("a checkpoint");
         }
     }
+    // Somebody's note; no upload has such a key.
+    let note = format!("{}ab/note.txt", roadstead_storage::path::OBJECTS_PREFIX);
+    let writer = node.store.create(&note.parse().expect("a key")).await;
+    writer.expect("a writer").finish().await.expect("an object");
     let dry = Run {
         sweep: true,
         is_dry: true,
         ..Run::default()
     };
     assert_eq!(node.run(dry).await.expect("a dry run").orphans, 2);
-    assert_eq!(node.stored().await.len(), 5, "a dry run only counts");
+    assert_eq!(node.stored().await.len(), 6, "a dry run only counts");
     let sweep = Run {
         is_dry: false,
         ..dry
     };
     assert_eq!(node.run(sweep).await.expect("a sweep").orphans, 2);
-    assert_eq!(node.stored().await, expected);
+    let mut stored = node.stored().await;
+    assert!(stored.remove(&note), "what is not ours stays");
+    assert_eq!(stored, expected);
     let swept = node.progress.swept().expect("a report");
     assert_eq!((swept.objects, swept.orphans, swept.error), (5, 2, None));
+    assert_eq!(swept.foreign, 1);
     assert_eq!(node.read(&live).await, "live");
     let digest = Algorithm::Sha256.digest(b"uploading");
     uploading.commit(&digest).await.expect("it goes on");

@@ -197,6 +197,39 @@ async fn the_status_of_an_upload_that_has_ended_elsewhere_is_that_it_is_unknown(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_still_coming_ends_when_the_upload_has_ended_elsewhere() {
+    let node = node().await;
+    let mut upload = node.begin().await;
+    let row = node.row(upload.id()).await.expect("a row");
+    let cancel = CancelUpload {
+        upload: upload.id().to_string(),
+        epoch: row.epoch,
+    };
+    let cancelled = node.tools.metadata.propose(Action::CancelUpload(cancel));
+    cancelled.await.expect("it is cancelled");
+    let (sender, body) = mpsc::channel(1);
+    let endless = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        while sender
+            .send(Piece::Data(Bytes::from_static(b"more")))
+            .await
+            .is_ok()
+        {
+            ticks.tick().await;
+        }
+    });
+    let chunk = Chunk {
+        start: None,
+        length: None,
+        body,
+    };
+    let taken = tokio::time::timeout(Duration::from_secs(30), upload.append(chunk)).await;
+    let failure = taken.expect("it ends").expect_err("the upload is gone");
+    assert!(matches!(failure.error, RegistryError::UploadUnknown(_)));
+    endless.await.expect("nobody takes it in any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chunk_out_of_order_changes_nothing() {
     let node = node().await;
     let mut upload = node.begin().await;

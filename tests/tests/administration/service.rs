@@ -1,5 +1,7 @@
 //! What any client of gRPC can ask: health, reflection, errors; and that the service ends in time.
 
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use roadstead_proto::rpc::admin::{
@@ -15,7 +17,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use super::asked::{channel, client, wait};
+use super::asked::{ask, channel, client, wait};
 
 const SERVICE: &str = "roadstead.admin.v1.Administration";
 
@@ -34,6 +36,41 @@ fn health_of_the_service_can_be_asked() {
         let answer = health.check(HealthCheckRequest { service }).await;
         assert_eq!(answer.expect_err("unknown").code(), Code::NotFound);
     });
+}
+
+/// As many as the service takes at once.
+const CONNECTIONS: usize = 64;
+
+#[test]
+fn silent_connections_take_no_more_than_their_places() {
+    let registry = Registry::start(Setup::default());
+    let address = registry.administration();
+    let connect = || TcpStream::connect(&address).expect("a connection");
+    let silent: Vec<TcpStream> = (0..CONNECTIONS).map(|_| connect()).collect();
+    // Those beyond are closed at once, and cost the registry nothing.
+    for _ in 0..200 {
+        let mut beyond = connect();
+        let deadline = Duration::from_secs(20);
+        beyond.set_read_timeout(Some(deadline)).expect("a timeout");
+        let read = beyond.read(&mut [0]);
+        assert!(matches!(read, Ok(0)) || read.is_err_and(|error| is_closed(&error)));
+    }
+    let repository = registry.client().repository("served/meanwhile");
+    repository.push_image("v1", 7);
+    drop(silent);
+    // Their places are free again.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = ask(&registry, &["gc", "status"]);
+        if status.code == Some(0) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{status:?}");
+    }
+}
+
+fn is_closed(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::ConnectionReset
 }
 
 #[test]

@@ -76,6 +76,11 @@ impl Shim {
         lock(&self.spoiled).insert(key.as_str().to_owned(), Bytes::from_static(bytes));
     }
 
+    /// The object is found under the key again.
+    pub(super) fn restore(&self, key: &ObjectKey) {
+        lock(&self.spoiled).remove(key.as_str());
+    }
+
     fn spoiled(&self, key: &ObjectKey) -> Option<Bytes> {
         lock(&self.spoiled).get(key.as_str()).cloned()
     }

@@ -113,6 +113,18 @@ async fn damage_is_named_marked_and_healed_by_the_next_push() {
         "it deletes nothing"
     );
 
+    // What comes back by itself is still marked, and `verify` says so.
+    node.store.restore(keys[1].as_ref().expect("a key"));
+    let (ended, findings, report) = node.verify(HASHED).await;
+    ended.expect("it comes to its end");
+    let marked: Vec<_> = findings
+        .iter()
+        .filter(|found| found.kind == Kind::Marked)
+        .map(|found| &found.digest)
+        .collect();
+    assert_eq!(marked, [blobs[2].as_str()]);
+    assert_eq!((report.damaged, report.marked), (1, 0));
+
     for data in contents {
         node.push(data).await;
     }
