@@ -182,7 +182,7 @@ fn few_files_are_divided() {
     few.run_to_end().failed_saying(&["1023", "1024", "ulimit"]);
     let registry = Registry::start(Setup::default().descriptors(1_024));
     let repository = registry.repository("few/files");
-    let uploads = (1_024 - 576) / 6;
+    let uploads = (1_024 - 640) / 6;
     for _ in 0..uploads {
         repository.start_upload();
     }
@@ -194,7 +194,7 @@ fn few_files_are_divided() {
 #[test]
 fn more_connections_than_may_be_open_wait_for_their_turn() {
     const CONNECTIONS: usize = 300;
-    const SERVED_MAX: usize = (1_024 - 576) / 3;
+    const SERVED_MAX: usize = (1_024 - 640) / 3;
     let registry = Registry::start(Setup::default().descriptors(1_024));
     let (served, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use roadstead_tests::fixture::{self, digest};
 use roadstead_tests::raw::Raw;
 use roadstead_tests::wait::until;
-use roadstead_tests::{Mount, Registry, Setup};
+use roadstead_tests::{Client, Mount, Registry, Setup};
 
 /// Longer than everything here takes.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -158,7 +158,7 @@ fn a_write_that_the_log_does_not_take_is_given_up() {
 fn an_upload_that_cannot_be_let_go_does_not_hold_up_the_end() {
     let disk = Mount::ext4(256 << 20);
     let blobs = disk.path().join("data").display().to_string();
-    let mut registry = Registry::start(with_disk(&blobs, "{folder}/metadata"));
+    let mut registry = Registry::start(with_disk(&blobs, "{folder}/metadata").with_debug());
     let path = registry.repository("times/release").start_upload().path();
     let frozen = disk.freeze();
     let mut raw = Raw::connect(&registry.address());
@@ -167,6 +167,13 @@ fn an_upload_that_cannot_be_let_go_does_not_hold_up_the_end() {
         "PATCH {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n\r\n"
     ));
     raw.send(fixture::random(1, 2 << 20));
+    let operators = Client::new(&registry.debug_address());
+    until("the chunk is being taken in", LIMIT, || {
+        let metrics = operators.get("/metrics").body;
+        let in_flight = "registry_http_in_flight_requests{handler=\"blob_upload_chunk\"} 1";
+        let metrics = String::from_utf8_lossy(&metrics);
+        metrics.contains(in_flight).then_some(())
+    });
     let began = Instant::now();
     registry.signal(rustix::process::Signal::TERM);
     registry.says(&["some uploads were not released in time"]);
