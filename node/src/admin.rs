@@ -88,6 +88,13 @@ fn page_length(limit: u32) -> usize {
     }
 }
 
+/// The page of `found`, of which one more than `length` was asked for, and whether more follow.
+fn cut<T>(mut found: Vec<T>, length: usize) -> (Vec<T>, bool) {
+    let has_more = found.len() > length;
+    found.truncate(length);
+    (found, has_more)
+}
+
 /// The service while it is served.
 #[derive(Debug)]
 pub struct Administration {

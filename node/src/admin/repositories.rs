@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::events::{Events, Teller, events};
-use super::{Tools, page_length, status};
+use super::{Tools, cut, page_length, status};
 use crate::error::{RegistryError, outcome};
 
 pub(super) async fn list(
@@ -27,9 +27,7 @@ pub(super) async fn list(
         .metadata
         .read(|view| garbage::repositories(view, &from, length + 1))
         .await;
-    let mut found = found.map_err(status::of_metadata)?.items;
-    let has_more = found.len() > length;
-    found.truncate(length);
+    let (found, has_more) = cut(found.map_err(status::of_metadata)?.items, length);
     let repositories = found.into_iter().map(|(name, row)| Repository {
         name,
         manifests: row.manifests,

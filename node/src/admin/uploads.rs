@@ -5,7 +5,7 @@ use roadstead_proto::UploadId;
 use roadstead_proto::rpc::admin::{ListUploadsRequest, Upload, UploadPage};
 use tonic::Status;
 
-use super::{Tools, page_length, status};
+use super::{Tools, cut, page_length, status};
 use crate::error::RegistryError;
 
 pub(super) async fn list(
@@ -18,9 +18,7 @@ pub(super) async fn list(
         .metadata
         .read(|view| garbage::uploads(view, &from, length + 1))
         .await;
-    let mut found = found.map_err(status::of_metadata)?.items;
-    let has_more = found.len() > length;
-    found.truncate(length);
+    let (found, has_more) = cut(found.map_err(status::of_metadata)?.items, length);
     let now_ms = tools.now_ms().await?;
     let uploads = found.into_iter().map(|(id, row)| Upload {
         id,

@@ -99,24 +99,28 @@ async fn list(mut node: Node, output: Output, page: Page) -> Result<(), Failure>
     };
     let answer = node.client.list_repositories(request).await;
     let page = answer.map_err(|error| node.failed(&error))?.into_inner();
-    match output {
-        Output::Json => print_json(&page_json(&page)),
-        Output::Table => {
-            print(&page_table(&page))?;
-            let last = page.repositories.last();
-            tell_more(page.has_more, last.map(|last| last.name.as_str()));
-            Ok(())
-        }
-    }
+    let last = page.repositories.last().filter(|_| page.has_more);
+    let last = last.map(|last| last.name.as_str());
+    print_page(output, &page_json(&page), &page_table(&page), last)
 }
 
-/// Says how to go on, where that does not end up in the table.
-pub(super) fn tell_more(has_more: bool, last: Option<&str>) {
-    if let Some(last) = last.filter(|_| has_more) {
-        say(
-            io::stderr(),
-            &format!("there are more: go on with --last {last}"),
-        );
+/// Prints a page, and where more follows how to go on, which does not end up in the table.
+pub(super) fn print_page(
+    output: Output,
+    document: &Value,
+    table: &str,
+    last: Option<&str>,
+) -> Result<(), Failure> {
+    match output {
+        Output::Json => print_json(document),
+        Output::Table => {
+            print(table)?;
+            if let Some(last) = last {
+                let more = format!("there are more: go on with --last {last}");
+                say(io::stderr(), &more);
+            }
+            Ok(())
+        }
     }
 }
 

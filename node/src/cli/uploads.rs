@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::figures::{age, size, time};
 use super::remote::{EXIT_CODES, Failure, Node, Options, Output, print, print_json};
-use super::repositories::{Page, tell_more};
+use super::repositories::{Page, print_page};
 use super::table::{Table, left, right};
 
 #[derive(Debug, Args)]
@@ -50,15 +50,9 @@ async fn list(mut node: Node, output: Output, page: Page) -> Result<(), Failure>
     };
     let answer = node.client.list_uploads(request).await;
     let page = answer.map_err(|error| node.failed(&error))?.into_inner();
-    match output {
-        Output::Json => print_json(&page_json(&page)),
-        Output::Table => {
-            print(&page_table(&page))?;
-            let last = page.uploads.last();
-            tell_more(page.has_more, last.map(|last| last.id.as_str()));
-            Ok(())
-        }
-    }
+    let last = page.uploads.last().filter(|_| page.has_more);
+    let last = last.map(|last| last.id.as_str());
+    print_page(output, &page_json(&page), &page_table(&page), last)
 }
 
 fn page_json(page: &UploadPage) -> Value {

@@ -61,6 +61,12 @@ async fn chunk(start: Option<u64>, data: &'static [u8], is_whole: bool) -> Chunk
     }
 }
 
+/// Has a whole chunk taken in.
+async fn take_in(upload: &mut Upload, start: Option<u64>, data: &'static [u8]) {
+    let taken = upload.append(chunk(start, data, true).await).await;
+    taken.expect("the chunk fits");
+}
+
 impl Node {
     async fn begin(&self) -> Upload {
         Upload::begin(&self.tools, &repository(), Algorithm::Sha256)
@@ -101,10 +107,7 @@ async fn chunks_become_a_blob() {
     let mut upload = node.begin().await;
     let id = upload.id();
     for (start, data, offset) in [(None, b"abc".as_slice(), 3), (Some(3), b"def", 6)] {
-        upload
-            .append(chunk(start, data, true).await)
-            .await
-            .expect("the chunk fits");
+        take_in(&mut upload, start, data).await;
         assert_eq!(upload.acknowledge().await.expect("it is durable"), offset);
     }
     let digest = Algorithm::Sha256.digest(b"abcdef");
@@ -128,20 +131,14 @@ async fn a_broken_body_is_kept_and_can_be_dropped() {
     for acknowledged_first in [true, false] {
         let mut upload = node.begin().await;
         if acknowledged_first {
-            upload
-                .append(chunk(None, b"abc", true).await)
-                .await
-                .expect("the chunk fits");
+            take_in(&mut upload, None, b"abc").await;
             upload.acknowledge().await.expect("it is durable");
         }
         let failure = upload.append(chunk(None, b"zzz", false).await).await;
         let failure = failure.expect_err("the body broke off");
         assert!(failure.is_usable && matches!(failure.error, RegistryError::BodyBroken));
         // Without `Content-Range` a request begins at what was acknowledged.
-        upload
-            .append(chunk(None, b"def", true).await)
-            .await
-            .expect("it begins there again");
+        take_in(&mut upload, None, b"def").await;
         let content: &[u8] = if acknowledged_first {
             b"abcdef"
         } else {
@@ -165,10 +162,7 @@ async fn a_status_request_acknowledges_what_a_broken_body_left() {
         .await
         .expect_err("the body broke off");
     assert_eq!(upload.acknowledge().await.expect("it is durable"), 3);
-    upload
-        .append(chunk(Some(3), b"d", true).await)
-        .await
-        .expect("it goes on there");
+    take_in(&mut upload, Some(3), b"d").await;
     upload
         .commit(&Algorithm::Sha256.digest(b"abcd"))
         .await
@@ -179,10 +173,7 @@ async fn a_status_request_acknowledges_what_a_broken_body_left() {
 async fn the_status_of_an_upload_that_has_ended_elsewhere_is_that_it_is_unknown() {
     let node = node().await;
     let mut upload = node.begin().await;
-    upload
-        .append(chunk(None, b"abc", true).await)
-        .await
-        .expect("the chunk fits");
+    take_in(&mut upload, None, b"abc").await;
     assert_eq!(upload.acknowledge().await.expect("it is durable"), 3);
     let row = node.row(upload.id()).await.expect("a row");
     let cancel = CancelUpload {
@@ -233,10 +224,7 @@ async fn a_body_that_is_still_coming_ends_when_the_upload_has_ended_elsewhere() 
 async fn a_chunk_out_of_order_changes_nothing() {
     let node = node().await;
     let mut upload = node.begin().await;
-    upload
-        .append(chunk(None, b"abc", true).await)
-        .await
-        .expect("the chunk fits");
+    take_in(&mut upload, None, b"abc").await;
     upload.acknowledge().await.expect("it is durable");
     for start in [0, 2, 4] {
         let failure = upload.append(chunk(Some(start), b"x", true).await).await;
@@ -277,10 +265,7 @@ async fn wrong_content_ends_the_upload_and_links_nothing() {
     let node = node().await;
     let mut upload = node.begin().await;
     let id = upload.id();
-    upload
-        .append(chunk(None, b"abc", true).await)
-        .await
-        .expect("the chunk fits");
+    take_in(&mut upload, None, b"abc").await;
     let expected = Algorithm::Sha256.digest(b"other");
     let error = upload
         .commit(&expected)
@@ -304,10 +289,7 @@ async fn wrong_content_ends_the_upload_and_links_nothing() {
 async fn another_algorithm_is_computed_from_the_object() {
     let node = node().await;
     let mut upload = node.begin().await;
-    upload
-        .append(chunk(None, b"abc", true).await)
-        .await
-        .expect("the chunk fits");
+    take_in(&mut upload, None, b"abc").await;
     upload.acknowledge().await.expect("it is durable");
     let digest = Algorithm::Sha512.digest(b"abc");
     upload.expect(digest.algorithm());
