@@ -17,6 +17,9 @@ selection := --release --locked --workspace --all-features
 # The same without our own features, which are for tests: they turn on nothing in any dependency, so
 # that only our own crates are built twice.
 product := --release --locked --workspace
+# The suites that `make test` leaves out. By name, and without --all-targets, beside which cargo
+# passes over them.
+slow := --test crash --test collection --test pressure
 # A workspace of its own: see tests/volatile/Cargo.toml.
 volatile := --release --locked --manifest-path tests/volatile/Cargo.toml
 
@@ -68,7 +71,8 @@ verify: ## check format, lints, documentation, layout and dependencies; changes 
 	@deploy/setup verify
 	cargo fmt --all --check
 	cargo fmt --all --check --manifest-path tests/volatile/Cargo.toml
-	cargo clippy $(selection) --all-targets --test crash --test collection --test pressure -- -D warnings
+	cargo clippy $(selection) --all-targets -- -D warnings
+	cargo clippy $(selection) $(slow) -- -D warnings
 	cargo clippy $(volatile) --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc $(selection) --no-deps --document-private-items
 	cargo test $(selection) --test tidy
@@ -80,7 +84,8 @@ fix: ## format the code, and repair what clippy can repair
 	@deploy/setup verify
 	cargo fmt --all
 	cargo fmt --all --manifest-path tests/volatile/Cargo.toml
-	cargo clippy $(selection) --all-targets --test crash --test collection --test pressure --fix --allow-dirty --allow-staged
+	cargo clippy $(selection) --all-targets --fix --allow-dirty --allow-staged
+	cargo clippy $(selection) $(slow) --fix --allow-dirty --allow-staged
 
 conformance: ## run the official conformance tool of the specification against the registry
 	@deploy/setup conformance

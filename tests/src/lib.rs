@@ -14,6 +14,7 @@ pub mod folder;
 pub mod mount;
 pub mod process;
 pub mod raw;
+pub mod seed;
 pub mod setup;
 pub mod shared;
 pub mod volume;

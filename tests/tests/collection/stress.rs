@@ -13,7 +13,7 @@ use super::content::Contents;
 use super::deleter::Deleter;
 use super::end::{self, Counted};
 use super::history::History;
-use super::seed::{Seed, kills, operations};
+use super::seed::{self, kills, operations};
 use super::worker::{Common, Counts, Worker};
 
 const CLIENTS: usize = 8;
@@ -83,7 +83,7 @@ fn name(client: usize, number: usize) -> String {
 
 #[test]
 fn stress_leaves_exactly_what_manifests_need() {
-    let seed = Seed::take();
+    let seed = seed::take();
     let mut chance = seed.chance();
     let administration = format!("127.0.0.1:{}", process::free_port());
     let mut registry = Registry::start(setup(&administration));

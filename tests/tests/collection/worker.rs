@@ -147,7 +147,7 @@ impl<'a> Worker<'a> {
             match self.step() {
                 Ok(()) => {}
                 Err(Cut::Gone(reason)) => {
-                    let was_up = downs % 2 == 0;
+                    let was_up = downs.is_multiple_of(2);
                     if was_up && common.downs.load(Ordering::Acquire) == downs {
                         return Err(format!("nobody has killed it: {reason}"));
                     }

@@ -157,9 +157,8 @@ impl Look<'_> {
         }
         let open = std::mem::take(&mut record.uploads);
         for mut upload in open {
-            match self.upload(record, &mut upload) {
-                Some(true) => record.uploads.push(upload),
-                Some(false) | None => {}
+            if self.upload(record, &mut upload) == Some(true) {
+                record.uploads.push(upload);
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use roadstead_tests::folder::{self, Objects};
 
-use super::seed::Seed;
+use super::seed;
 use super::stage::Stage;
 
 #[test]
 fn bytes_of_a_cancelled_upload_stay_away() {
-    let seed = Seed::take();
+    let seed = seed::take();
     let mut stage = Stage::on_volume(seed.chance()).merciless();
     stage.registry.run();
     let repository = stage.registry.repository("crash/cancelled");

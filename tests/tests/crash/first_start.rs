@@ -6,7 +6,7 @@ use roadstead_crash::Point;
 use roadstead_tests::Chance;
 
 use super::points::{KILL, is_of_founding};
-use super::seed::Seed;
+use super::seed;
 use super::stage::Stage;
 
 /// How often each point is tried: the first start passes most of them a few times.
@@ -14,7 +14,7 @@ const PASSAGES: usize = 4;
 
 #[test]
 fn first_start_that_is_cut_short_is_gone_on_with() {
-    let seed = Seed::take();
+    let seed = seed::take();
     let (mut killed_at, mut chance) = (Vec::new(), seed.chance());
     for point in Point::ALL {
         for passage in 1..=PASSAGES {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roadstead_tests::Chance;
 
-use super::seed::{Seed, kills};
+use super::seed::{self, kills};
 use super::stage::{Stage, pass};
 
 /// Kills after which a run begins anew with an empty folder, so that long runs stay small.
@@ -18,7 +18,7 @@ const BIRTH: Duration = Duration::from_millis(150);
 
 #[track_caller]
 fn survives(stage: impl Fn(Chance) -> Stage) {
-    let seed = Seed::take();
+    let seed = seed::take();
     let (mut left, mut chance) = (kills(), seed.chance());
     while left > 0 {
         let mut stage = stage(Chance::new(chance.number()));

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::seed::Seed;
+use super::seed;
 use super::stage::{Stage, pass};
 
 /// Kills after which a mistake must have been noticed.
@@ -38,7 +38,7 @@ const OF_THE_METADATA: [Mistake; 8] = [
 
 /// What is lost without it, or nothing. A complaint counts only when power was lost before it and
 /// an fsync was left out: a registry that never starts notices nothing.
-fn noticed((kind, pattern): Mistake, seed: &Seed) -> Option<String> {
+fn noticed((kind, pattern): Mistake, seed: &roadstead_tests::seed::Seed) -> Option<String> {
     let mut stage = Stage::on_volume(seed.chance())
         .with_many_snapshots()
         .merciless();
@@ -75,7 +75,7 @@ fn noticed((kind, pattern): Mistake, seed: &Seed) -> Option<String> {
 
 #[track_caller]
 fn all_are_noticed(mistakes: &[Mistake]) {
-    let seed = Seed::take();
+    let seed = seed::take();
     let missed: Vec<_> = mistakes
         .iter()
         .filter(|mistake| noticed(**mistake, &seed).is_none())

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use roadstead_crash::Point;
 use roadstead_tests::wait::{self, LONG};
 
-use super::seed::Seed;
+use super::seed;
 use super::stage::Stage;
 
 /// SIGKILL.
@@ -42,7 +42,7 @@ pub(super) fn is_of_founding(point: Point) -> bool {
 
 #[test]
 fn kill_at_each_point_loses_nothing_acknowledged() {
-    let seed = Seed::take();
+    let seed = seed::take();
     let mut stage = Stage::on_volume(seed.chance()).with_many_snapshots();
     let points = Point::ALL.iter().copied();
     for point in points.filter(|point| !is_of_founding(*point)) {
@@ -65,7 +65,7 @@ fn kill_at_each_point_loses_nothing_acknowledged() {
 /// start has synced its folders once more.
 #[test]
 fn kill_after_a_purge_in_the_first_life_loses_nothing_acknowledged() {
-    let seed = Seed::take();
+    let seed = seed::take();
     let stage = Stage::on_volume(seed.chance()).with_many_snapshots();
     let mut stage = stage.merciless();
     // By the second purge the first one is synced.
@@ -83,7 +83,7 @@ fn kill_after_a_purge_in_the_first_life_loses_nothing_acknowledged() {
 #[test]
 fn kills_behind_removed_snapshots_leave_none_that_is_half_removed() {
     const KILLS: usize = 10;
-    let seed = Seed::take();
+    let seed = seed::take();
     let mut stage = Stage::on_volume(seed.chance())
         .with_many_snapshots()
         .merciful();

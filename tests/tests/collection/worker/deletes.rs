@@ -17,7 +17,7 @@ impl Worker<'_> {
         let request = self.request(which, "DELETE", &format!("manifests/{tag}"));
         let about = (target, Vec::new());
         let seen = self.ask(which, "DELETE of a tag of the manifest", about, request)?;
-        self.expect(which, seen, 202, &[target.clone()])?;
+        self.expect(which, seen, 202, std::slice::from_ref(target))?;
         self.records[which].fasten(tag, None);
         Ok(())
     }

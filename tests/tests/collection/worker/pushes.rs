@@ -69,8 +69,13 @@ impl Worker<'_> {
                 self.records[which].take_back(blob);
                 Ok(false)
             }
-            404 => Err(self.wrong(which, "a blob was collected early", &seen, &[blob.clone()])),
-            _ => Err(self.unexpected(which, &seen, &[blob.clone()])),
+            404 => Err(self.wrong(
+                which,
+                "a blob was collected early",
+                &seen,
+                std::slice::from_ref(blob),
+            )),
+            _ => Err(self.unexpected(which, &seen, std::slice::from_ref(blob))),
         }
     }
 
@@ -95,7 +100,7 @@ impl Worker<'_> {
             let request = self.request(which, "POST", "blobs/uploads/");
             let begun = self.ask(which, "POST of an upload", about(), request)?;
             if begun.status() != 202 {
-                return Err(self.unexpected(which, &begun, &[blob.clone()]));
+                return Err(self.unexpected(which, &begun, std::slice::from_ref(blob)));
             }
             let mut upload = self.repository(which).upload(&begun.answer);
             let half = content.len() / 2 * (style - 1);
@@ -104,7 +109,7 @@ impl Worker<'_> {
                 let request = upload.request("PATCH").body(first);
                 let taken = self.ask(which, "PATCH of half", about(), request)?;
                 if taken.status() != 202 {
-                    return Err(self.unexpected(which, &taken, &[blob.clone()]));
+                    return Err(self.unexpected(which, &taken, std::slice::from_ref(blob)));
                 }
                 upload = self.repository(which).upload(&taken.answer);
             }
@@ -112,7 +117,7 @@ impl Worker<'_> {
             self.ask(which, "PUT of the blob", about(), request)?
         };
         if seen.status() != 201 {
-            return Err(self.unexpected(which, &seen, &[blob.clone()]));
+            return Err(self.unexpected(which, &seen, std::slice::from_ref(blob)));
         }
         // The hold began when the last request was applied.
         self.records[which].promise(blob, seen.sent + HOLD);
@@ -176,7 +181,7 @@ impl Worker<'_> {
             }
             202 if until.is_some_and(|until| seen.is_before(until)) => {
                 let what = format!("a blob was not mounted from {from}, which has it");
-                Err(self.wrong(which, &what, &seen, &[blob.clone()]))
+                Err(self.wrong(which, &what, &seen, std::slice::from_ref(blob)))
             }
             202 => {
                 let upload = self.repository(which).upload(&seen.answer);
@@ -184,12 +189,12 @@ impl Worker<'_> {
                 let request = upload.closing(blob.as_str()).body(content);
                 let put = self.ask(which, "PUT of the blob", (blob, Vec::new()), request)?;
                 if put.status() != 201 {
-                    return Err(self.unexpected(which, &put, &[blob.clone()]));
+                    return Err(self.unexpected(which, &put, std::slice::from_ref(blob)));
                 }
                 self.records[which].promise(blob, put.sent + HOLD);
                 Ok(())
             }
-            _ => Err(self.unexpected(which, &seen, &[blob.clone()])),
+            _ => Err(self.unexpected(which, &seen, std::slice::from_ref(blob))),
         }
     }
 
@@ -247,7 +252,7 @@ impl Worker<'_> {
         let around = Duration::from_micros(self.chance.below(AROUND) as u64);
         let left = (until + around).saturating_duration_since(now);
         let _ = wait::poll(left.saturating_sub(MARGIN), || None::<()>);
-        let manifest = self.common.contents.image(vec![blob.clone()], None);
+        let manifest = self.common.contents.image(vec![blob], None);
         let tag = self.chance.percent(70).then(|| self.any_tag());
         self.put_manifest(which, &manifest, tag)?;
         if self.records[which].manifest(&manifest.digest).is_none() {
@@ -374,7 +379,7 @@ impl Worker<'_> {
                 let what = "a manifest was refused though all that it names was promised";
                 Err(self.wrong(which, what, &seen, &about))
             }
-            _ => Err(self.unexpected(which, &seen, &[digest.clone()])),
+            _ => Err(self.unexpected(which, &seen, std::slice::from_ref(digest))),
         }
     }
 
