@@ -67,7 +67,8 @@ pub struct Report {
     pub wrong_hash: u64,
     /// Blobs that the store could not answer for.
     pub unreadable: u64,
-    /// Blobs that were marked damaged before, though nothing is wrong with them now.
+    /// Blobs that were marked damaged before, though nothing is wrong with them now. Where their
+    /// bytes were read, the mark is taken back.
     pub damaged: u64,
     /// Objects that nothing names.
     pub orphans: u64,
@@ -220,10 +221,12 @@ impl Verifier {
             is_marked: false,
         };
         let marked = || {
-            (
-                Kind::Marked,
-                "there in its size; push it again to heal".to_owned(),
-            )
+            let detail = if wanted.hash {
+                "right again, so that the mark is taken back"
+            } else {
+                "there in its size; verify with --hash, or push it again"
+            };
+            (Kind::Marked, detail.to_owned())
         };
         let Some((kind, detail)) = wrong.or_else(|| blob.damaged.then(marked)) else {
             return Ok(right);
@@ -243,7 +246,10 @@ impl Verifier {
             // An unmounted store holds nothing, and is no reason to mark everything.
             self.tools.guard.look().await?;
         }
-        let is_marked = is_damage && !again.damaged && self.mark(&digest, &blob).await?;
+        if kind == Kind::Marked && wanted.hash {
+            self.mark(&digest, &blob, true).await?;
+        }
+        let is_marked = is_damage && !again.damaged && self.mark(&digest, &blob, false).await?;
         Ok(Checked {
             bytes,
             finding: Some(Finding {
@@ -307,11 +313,13 @@ impl Verifier {
         Ok(Some(hasher.finish().to_string()))
     }
 
-    /// Whether the blob was marked; not if its record changed meanwhile.
-    async fn mark(&self, digest: &str, blob: &Blob) -> Result<bool, VerifyError> {
+    /// Marks the blob damaged, or takes the mark back from a sound one. `false` if its record
+    /// changed meanwhile.
+    async fn mark(&self, digest: &str, blob: &Blob, sound: bool) -> Result<bool, VerifyError> {
         let mark = MarkDamaged {
             digest: digest.to_owned(),
             object_key: blob.object_key.clone(),
+            sound,
         };
         let response = self
             .tools

@@ -82,7 +82,8 @@ pub(super) fn renew_hold<V: View + ?Sized>(
     })
 }
 
-/// The object under this key is missing or wrong, if the digest still lies there.
+/// The object under this key is missing or wrong, or right after all: if the digest still lies
+/// there.
 pub(super) fn mark_damaged<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     mark: &MarkDamaged,
@@ -90,7 +91,7 @@ pub(super) fn mark_damaged<V: View + ?Sized>(
     let key = keys::blob(&mark.digest);
     match transaction.row(&key)? {
         Some(mut blob) if blob.object_key == mark.object_key => {
-            blob.damaged = true;
+            blob.damaged = !mark.sound;
             transaction.put(&key, &blob);
             Ok(done())
         }

@@ -320,6 +320,26 @@ fn a_blob_is_marked_damaged_only_under_the_key_that_was_found_so() {
 }
 
 #[test]
+fn a_mark_is_taken_back_only_under_the_key_that_was_found_right() {
+    check(
+        "push d in a
+         damage d at k-d-a",
+        "sound d at other
+         sound d at k-d-a
+         sound d at k-d-a",
+        expect![[r#"
+            > sound d at other
+            refused BLOB_UNKNOWN d
+            > sound d at k-d-a
+            done
+            ~ blobs d = k-d-a size 9 u1000
+            > sound d at k-d-a
+            done
+        "#]],
+    );
+}
+
+#[test]
 fn a_late_report_of_damage_does_not_hit_the_replacement() {
     check(
         "push d in a

@@ -179,9 +179,10 @@ fn content_action(name: &str, words: &mut Words) -> Option<Action> {
                 digests,
             })
         }
-        "damage" => Action::MarkDamaged(rpc::MarkDamaged {
+        word @ ("damage" | "sound") => Action::MarkDamaged(rpc::MarkDamaged {
             digest: words.text(),
             object_key: words.text(),
+            sound: word == "sound",
         }),
         "put" => Action::PutManifest(words.put()),
         "delete" => Action::DeleteManifest(rpc::DeleteManifest {

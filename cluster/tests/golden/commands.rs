@@ -139,6 +139,7 @@ fn blob_actions() -> Vec<Action> {
         Action::MarkDamaged(rpc::MarkDamaged {
             digest: text("sha256:d"),
             object_key: text("k"),
+            sound: false,
         }),
     ]
 }

@@ -365,7 +365,7 @@ impl Naive {
         let Some(blob) = blob.filter(|blob| blob.object_key == mark.object_key) else {
             return no_because_of(Reason::BlobUnknown, vec![mark.digest.clone()]);
         };
-        blob.damaged = true;
+        blob.damaged = !mark.sound;
         yes()
     }
 

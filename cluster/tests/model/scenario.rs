@@ -202,12 +202,17 @@ impl Scenario {
 
     fn content_action(&self, kind: &Kind) -> Action {
         match kind {
-            Kind::Damage { digest, is_current } => {
+            Kind::Damage {
+                digest,
+                is_current,
+                is_sound,
+            } => {
                 let digest = pick(&BLOBS, *digest).to_owned();
                 let current = self.naive.key_of(&digest).filter(|_| *is_current);
                 Action::MarkDamaged(rpc::MarkDamaged {
                     digest,
                     object_key: current.unwrap_or_else(|| "another".to_owned()),
+                    sound: *is_sound,
                 })
             }
             Kind::Forget { keys } => Action::Forget(rpc::Forget {

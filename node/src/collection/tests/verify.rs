@@ -113,10 +113,12 @@ async fn damage_is_named_marked_and_healed_by_the_next_push() {
         "it deletes nothing"
     );
 
-    // What comes back by itself is still marked, and `verify` says so.
+    // What comes back by itself stays marked until `verify` has read it.
     node.store.restore(keys[1].as_ref().expect("a key"));
+    assert!(node.is_damaged(&blobs[2]).await);
     let (ended, findings, report) = node.verify(HASHED).await;
     ended.expect("it comes to its end");
+    assert!(!node.is_damaged(&blobs[2]).await);
     let marked: Vec<_> = findings
         .iter()
         .filter(|found| found.kind == Kind::Marked)
