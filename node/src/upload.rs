@@ -32,8 +32,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::metrics::UploadOpen;
 
 mod claim;
-
-use claim::{claim_of, claimed_row, parse_key};
+mod moving;
 
 /// A piece of a request's body. A channel that closes without `End` is a body that broke off.
 #[derive(Debug)]
@@ -73,6 +72,8 @@ pub struct Upload {
     id: UploadId,
     repository: RepositoryName,
     object_key: ObjectKey,
+    // Where the acknowledged checkpoint is, if not under `object_key`: the row's former key.
+    former_key: Option<ObjectKey>,
     epoch: u64,
     // What is computed as bytes come in.
     algorithm: Algorithm,
@@ -216,6 +217,7 @@ impl Upload {
             id,
             repository: repository.clone(),
             object_key,
+            former_key: None,
             epoch: 1,
             algorithm,
             writer: None,
@@ -288,37 +290,18 @@ impl Upload {
         }
     }
 
-    /// Drops what was not acknowledged.
-    async fn rewind(&mut self) -> Result<(), Failure> {
-        let Some(checkpoint) = &self.acknowledged.checkpoint else {
-            return self.start_over().await;
-        };
-        drop(self.writer.take());
-        let resumed = self.tools.store.resume(&self.object_key, checkpoint).await;
-        self.writer = Some(resumed.map_err(|error| Failure::broken(RegistryError::store(error)))?);
-        self.hasher = Hasher::restore(&self.acknowledged.hash_state);
-        self.offset = self.acknowledged.offset;
-        Ok(())
-    }
-
-    /// Begins anew under a fresh key: nothing was acknowledged, and a key is never written twice.
-    async fn start_over(&mut self) -> Result<(), Failure> {
-        drop(self.writer.take());
-        let claim = claim_of(&self.tools, self.id, self.epoch);
-        let claimed = self
-            .tools
-            .propose(self.id, Action::ClaimUpload(claim))
-            .await;
-        let row = claimed_row(claimed.map_err(Failure::broken)?).map_err(Failure::broken)?;
-        self.object_key = parse_key(&row.object_key).map_err(Failure::broken)?;
-        self.epoch = row.epoch;
-        self.hasher = Some(Hasher::new(self.algorithm));
-        self.offset = 0;
-        Ok(())
-    }
-
     async fn write(&mut self, data: Bytes) -> Result<(), Failure> {
         let broken = |error| Failure::broken(RegistryError::store(error));
+        if self
+            .writer
+            .as_ref()
+            .is_some_and(|writer| writer.is_sealed())
+        {
+            if data.is_empty() {
+                return Ok(());
+            }
+            self.move_on().await?;
+        }
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
@@ -340,11 +323,11 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes room at once where a write failed, which a full disk needs most: nothing of the object
+    /// Makes room at once where a write failed, which a full disk needs most: nothing under the key
     /// was acknowledged, so whoever goes on begins under a fresh key.
     async fn drop_object(&mut self) {
         drop(self.writer.take());
-        if self.acknowledged.checkpoint.is_some() {
+        if self.acknowledged.checkpoint.is_some() && self.former_key.is_none() {
             return;
         }
         let keys = std::slice::from_ref(&self.object_key);
@@ -403,13 +386,14 @@ impl Upload {
             .propose(self.id, Action::CheckpointUpload(at))
             .await;
         proposed.map_err(Failure::broken)?;
-        writer.checkpoint_applied().await.map_err(broken)?;
         self.acknowledged = Acknowledged {
             offset: self.offset,
             hash_state,
             checkpoint: Some(checkpoint),
         };
-        Ok(())
+        // By the same command it was reclaimed.
+        self.former_key = None;
+        writer.checkpoint_applied().await.map_err(broken)
     }
 
     /// The digest will be of this algorithm: as long as nothing came in, hash with that one.
@@ -518,25 +502,29 @@ impl Upload {
 
     /// Lets go at what was acknowledged, so that the next owner goes on without copying.
     pub async fn release(mut self) -> Result<(), RegistryError> {
-        if self.acknowledged.checkpoint.is_none() {
+        let Some(acknowledged) = self.acknowledged.checkpoint.take() else {
             // There is nothing durable to hand over.
             return Ok(());
-        }
-        if let Some(mut writer) = self.writer.take() {
-            // After this nothing of the writer is under way any more.
-            writer.checkpoint().await.map_err(RegistryError::store)?;
-        }
+        };
+        // After this nothing of the writer is under way any more.
+        let newest = match self.writer.take() {
+            Some(mut writer) => Some(writer.checkpoint().await.map_err(RegistryError::store)?),
+            None => None,
+        };
+        // It may know more than the acknowledged one of the same offset, such as what is used up.
+        let newest = newest.filter(|newest| newest.offset() == self.acknowledged.offset);
+        let checkpoint = match (newest, &self.former_key) {
+            (Some(newest), _) => newest,
+            (None, None) => acknowledged,
+            // Nothing under this key was acknowledged: the next owner takes over the former.
+            (None, Some(_)) => return Ok(()),
+        };
         let release = ReleaseUpload {
             upload: self.id.to_string(),
             epoch: self.epoch,
             offset: self.acknowledged.offset,
             hash_state: self.acknowledged.hash_state.into(),
-            checkpoint: self
-                .acknowledged
-                .checkpoint
-                .map(|at| at.encode())
-                .unwrap_or_default()
-                .into(),
+            checkpoint: checkpoint.encode().into(),
         };
         self.tools
             .propose(self.id, Action::ReleaseUpload(release))

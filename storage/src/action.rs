@@ -30,6 +30,8 @@ pub enum Action {
     Size,
     /// `BlobStore::delete`
     Delete,
+    /// `BlobStore::discard_unfinished`
+    DiscardUnfinished,
     /// `BlobStore::list` and its entries
     List,
     /// `BlobStore::redirect_url`
@@ -57,6 +59,7 @@ impl Action {
             Self::ReadBody => "read_body",
             Self::Size => "size",
             Self::Delete => "delete",
+            Self::DiscardUnfinished => "discard_unfinished",
             Self::List => "list",
             Self::RedirectUrl => "redirect_url",
             Self::ReadMarker => "read_marker",

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 
+use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::path::ObjectKey;
 use crate::store::{BlobStore, BlobWriter, ObjectInfo};
@@ -19,6 +20,7 @@ pub mod listing;
 pub mod marking;
 pub mod reading;
 pub mod resuming;
+pub mod sealing;
 pub mod taking_over;
 pub mod writing;
 
@@ -31,6 +33,9 @@ pub struct Differences {
     pub refuses_live_writers: bool,
     /// It can give URLs that clients fetch directly.
     pub gives_redirect_urls: bool,
+    /// Its checkpoints store a small object as the object itself. How small is the driver's own
+    /// matter, but every checkpoint of ten bytes seals.
+    pub seals_small_objects: bool,
 }
 
 impl Differences {
@@ -39,6 +44,13 @@ impl Differences {
         refuses_used_keys: true,
         refuses_live_writers: true,
         gives_redirect_urls: false,
+        seals_small_objects: false,
+    };
+
+    /// As the `inmemory` driver where it seals, like one that cannot append.
+    pub const SEALING: Self = Self {
+        seals_small_objects: true,
+        ..Self::NONE
     };
 }
 
@@ -70,6 +82,7 @@ where
             used_key_is_refused
             deleted_object_is_gone
             unfinished_write_is_deleted
+            only_unfinished_writes_are_discarded
             absent_key_is_deleted_with_success
             delete_answers_for_each_key;
         reading:
@@ -91,6 +104,13 @@ where
             checkpoint_beyond_the_bytes_is_refused
             foreign_checkpoint_is_refused
             live_writer_keeps_its_key;
+        sealing:
+            small_checkpoint_seals_where_the_driver_does
+            sealed_writer_refuses_bytes_and_is_not_stopped
+            sealed_upload_is_resumed_sealed
+            sealed_object_stays_when_the_upload_moves_on
+            sealed_object_is_no_unfinished_write
+            taken_over_upload_is_not_sealed;
         taking_over:
             taken_over_upload_is_finished_under_its_fresh_key
             source_stays_and_take_over_is_repeated
@@ -133,6 +153,29 @@ fn pattern(length: usize) -> Bytes {
 
 async fn write(writer: &mut Box<dyn BlobWriter>, bytes: &Bytes) {
     writer.write(bytes.clone()).await.expect("write");
+}
+
+/// Makes a checkpoint after which more bytes can be written: where the writer is sealed by it, the
+/// upload goes on under a fresh key as every caller does, and its former key is deleted.
+async fn checkpoint_to_go_on(
+    store: &dyn BlobStore,
+    key: &mut ObjectKey,
+    writer: &mut Box<dyn BlobWriter>,
+) -> Checkpoint {
+    let checkpoint = writer.checkpoint().await.expect("checkpoint");
+    if !writer.is_sealed() {
+        return checkpoint;
+    }
+    let fresh: ObjectKey = format!("{key}-moved").parse().expect("a valid key");
+    let taken = store.take_over(key, &checkpoint, &fresh).await;
+    *writer = taken.expect("take_over");
+    let checkpoint = writer.checkpoint().await.expect("checkpoint");
+    assert!(!writer.is_sealed(), "an upload moves only once");
+    let applied = writer.checkpoint_applied().await;
+    applied.expect("checkpoint_applied");
+    let former = std::mem::replace(key, fresh);
+    remove(store, &[former]).await;
+    checkpoint
 }
 
 async fn put(store: &dyn BlobStore, key: &ObjectKey, bytes: &Bytes) {

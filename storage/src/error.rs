@@ -109,6 +109,12 @@ pub enum Error {
         /// What was being written.
         subject: String,
     },
+    /// The bytes before this are the whole object already: more go to a fresh key.
+    #[error("{key}: nothing can follow under this key any more")]
+    Sealed {
+        /// The key that was to be written on.
+        key: String,
+    },
     /// The place that is to hold the store cannot serve as one.
     #[error("{subject}: {reason}")]
     Unsuitable {
@@ -136,6 +142,7 @@ impl Error {
             Self::RangeUnsatisfiable { .. } => "range_unsatisfiable",
             Self::Corrupt { .. } => "corrupt",
             Self::Stopped { .. } => "stopped",
+            Self::Sealed { .. } => "sealed",
             Self::Unsuitable { .. } => "unsuitable",
         }
     }
@@ -221,6 +228,18 @@ impl Error {
             reason: reason.into(),
         }
     }
+}
+
+/// An error with all that lies beneath it, as one text.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -31,8 +31,9 @@ use plan::Calls;
 
 /// A store that fails when its plan says so.
 ///
-/// Faults of `ReadBody` count chunks, those of `List` and `Delete` count calls: a failed listing
-/// yields one error and ends, a failed delete answers an error for every key.
+/// Faults of `ReadBody` count chunks, those of `List`, `Delete` and `DiscardUnfinished` count
+/// calls: a failed listing yields one error and ends, a failed delete answers an error for every
+/// key.
 /// Its readers have no file, so that every byte passes here.
 #[derive(Clone, Debug)]
 pub struct Faulty {
@@ -65,6 +66,28 @@ impl Script {
             Some(Fault::FailAfter(failure)) => {
                 call.await?;
                 Err(failure.error(action))
+            }
+            Some(Fault::Delay(duration)) => {
+                tokio::time::sleep(duration).await;
+                call.await
+            }
+        }
+    }
+
+    /// The same for a call that answers for each key.
+    async fn run_each(
+        &self,
+        action: Action,
+        keys: &[ObjectKey],
+        call: impl Future<Output = Vec<Result<()>>>,
+    ) -> Vec<Result<()>> {
+        let failures = |failure: Failure| keys.iter().map(|_| Err(failure.error(action))).collect();
+        match self.next(action) {
+            None => call.await,
+            Some(Fault::Fail(failure)) => failures(failure),
+            Some(Fault::FailAfter(failure)) => {
+                call.await;
+                failures(failure)
             }
             Some(Fault::Delay(duration)) => {
                 tokio::time::sleep(duration).await;
@@ -161,23 +184,14 @@ impl BlobStore for Faulty {
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
-        let failures = |failure: Failure| {
-            keys.iter()
-                .map(|_| Err(failure.error(Action::Delete)))
-                .collect()
-        };
-        match self.script.next(Action::Delete) {
-            None => self.inner.delete(keys).await,
-            Some(Fault::Fail(failure)) => failures(failure),
-            Some(Fault::FailAfter(failure)) => {
-                self.inner.delete(keys).await;
-                failures(failure)
-            }
-            Some(Fault::Delay(duration)) => {
-                tokio::time::sleep(duration).await;
-                self.inner.delete(keys).await
-            }
-        }
+        let call = self.inner.delete(keys);
+        self.script.run_each(Action::Delete, keys, call).await
+    }
+
+    async fn discard_unfinished(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
+        let call = self.inner.discard_unfinished(keys);
+        let action = Action::DiscardUnfinished;
+        self.script.run_each(action, keys, call).await
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo>> {
@@ -244,6 +258,10 @@ struct FaultyWriter {
 impl BlobWriter for FaultyWriter {
     fn offset(&self) -> u64 {
         self.inner.offset()
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.inner.is_sealed()
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<()> {

@@ -29,7 +29,6 @@ use crate::path::ObjectKey;
 use crate::store::{BlobReader, BlobStore, BlobWriter, ObjectInfo};
 
 mod blocking;
-mod claims;
 mod deletion;
 mod folders;
 mod layout;
@@ -41,9 +40,9 @@ mod tests;
 mod walk;
 mod writer;
 
-use claims::{Claim, Claims};
+use crate::claims::{Claim, Claims};
 use folders::Folders;
-use layout::Layout;
+use layout::{Layout, Paths};
 use writer::Writer;
 
 const NAME: &str = "filesystem";
@@ -99,6 +98,30 @@ impl Filesystem {
         })
         .await?;
         Ok(Box::new(Writer::new(claim, target)))
+    }
+
+    /// Removes files of each key on the blocking pool. One result for each, in the same order.
+    async fn remove(
+        &self,
+        keys: &[ObjectKey],
+        remove: fn(Vec<Result<Paths>>) -> Vec<Result<()>>,
+    ) -> Vec<Result<()>> {
+        for key in keys {
+            // A cancelled call may still be about to create what is to be removed here.
+            self.claims.settled(key).await;
+        }
+        let paths: Vec<_> = keys.iter().map(|key| self.layout.paths(key)).collect();
+        let removed = blocking::run("delete", move || Ok(remove(paths))).await;
+        removed.unwrap_or_else(|error| {
+            // The pool is gone: nothing says how far the work came.
+            let reason = error.to_string();
+            keys.iter()
+                .map(|key| {
+                    let (subject, source) = (format!("delete {key}"), reason.clone().into());
+                    Err(Error::Unavailable { subject, source })
+                })
+                .collect()
+        })
     }
 }
 
@@ -164,22 +187,11 @@ impl BlobStore for Filesystem {
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
-        for key in keys {
-            // A cancelled call may still be about to create what is to be deleted here.
-            self.claims.settled(key).await;
-        }
-        let paths: Vec<_> = keys.iter().map(|key| self.layout.paths(key)).collect();
-        let deleted = blocking::run("delete", move || Ok(deletion::delete(paths))).await;
-        deleted.unwrap_or_else(|error| {
-            // The pool is gone: nothing says how far the work came.
-            let reason = error.to_string();
-            keys.iter()
-                .map(|key| {
-                    let (subject, source) = (format!("delete {key}"), reason.clone().into());
-                    Err(Error::Unavailable { subject, source })
-                })
-                .collect()
-        })
+        self.remove(keys, deletion::delete).await
+    }
+
+    async fn discard_unfinished(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
+        self.remove(keys, deletion::discard_unfinished).await
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo>> {

@@ -31,10 +31,12 @@
 //! ```
 //!
 //! Modules in reading order: [`path`], [`store`], [`checkpoint`], [`marker`], [`error`],
-//! [`memory`], [`filesystem`], then the decorators [`measured`] and [`faulty`].
+//! [`memory`], [`filesystem`], [`s3`] with what it shares with others (`parts`), then the
+//! decorators [`measured`] and [`faulty`].
 
 pub mod action;
 pub mod checkpoint;
+mod claims;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod error;
@@ -44,7 +46,9 @@ pub mod limits;
 pub mod marker;
 pub mod measured;
 pub mod memory;
+mod parts;
 pub mod path;
+pub mod s3;
 pub mod store;
 
 pub use action::Action;
@@ -56,4 +60,5 @@ pub use marker::Marker;
 pub use measured::{Measured, Observer, Outcome};
 pub use memory::Memory;
 pub use path::ObjectKey;
+pub use s3::S3;
 pub use store::{BlobReader, BlobStore, BlobWriter, FileRegion, ObjectInfo};

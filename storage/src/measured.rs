@@ -143,6 +143,13 @@ impl Timer {
         self.report(Outcome::of(&result));
         result
     }
+
+    /// One call, one observation: the first failure stands for all keys.
+    fn stop_each(mut self, results: Vec<Result<()>>) -> Vec<Result<()>> {
+        let failed = results.iter().find(|result| result.is_err());
+        self.report(failed.map_or(Outcome::Succeeded, Outcome::of));
+        results
+    }
 }
 
 impl Drop for Timer {
@@ -198,12 +205,13 @@ impl BlobStore for Measured {
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
-        let mut timer = self.start(Action::Delete);
-        let results = self.inner.delete(keys).await;
-        // One call, one observation: the first failure stands for all.
-        let failed = results.iter().find(|result| result.is_err());
-        timer.report(failed.map_or(Outcome::Succeeded, Outcome::of));
-        results
+        let timer = self.start(Action::Delete);
+        timer.stop_each(self.inner.delete(keys).await)
+    }
+
+    async fn discard_unfinished(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
+        let timer = self.start(Action::DiscardUnfinished);
+        timer.stop_each(self.inner.discard_unfinished(keys).await)
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo>> {
@@ -249,6 +257,10 @@ impl MeasuredWriter {
 impl BlobWriter for MeasuredWriter {
     fn offset(&self) -> u64 {
         self.inner.offset()
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.inner.is_sealed()
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<()> {

@@ -27,11 +27,15 @@ mod tests;
 const NAME: &str = "inmemory";
 /// Names driver and format in every checkpoint. Never changed; a new format gets a new tag.
 const CHECKPOINT_TAG: &[u8] = b"mem1";
+/// The same, of a checkpoint whose bytes are the object itself.
+const SEALED_TAG: &[u8] = b"mem1 sealed";
 
 /// Objects in the memory of this process. Clones share them, like nodes share a store.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     entries: Arc<Mutex<BTreeMap<ObjectKey, Entry>>>,
+    // Up to how many bytes a checkpoint stores as the object itself.
+    seals_up_to: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -50,6 +54,15 @@ impl Memory {
         Self::default()
     }
 
+    /// An empty store that seals like one that cannot append: a checkpoint of at most `bytes_max`
+    /// bytes stores them as the object itself, unless they were taken over.
+    pub fn sealing(bytes_max: usize) -> Self {
+        Self {
+            seals_up_to: Some(bytes_max),
+            ..Self::default()
+        }
+    }
+
     fn entries(&self) -> Entries<'_> {
         lock(&self.entries)
     }
@@ -62,14 +75,27 @@ impl Memory {
     }
 
     /// Puts the bytes under the key as an unfinished write that a new writer holds.
-    fn writer(&self, mut entries: Entries<'_>, key: &ObjectKey, bytes: BytesMut) -> Writer {
+    fn writer(&self, mut entries: Entries<'_>, key: &ObjectKey, bytes: BytesMut) -> MemoryWriter {
         let bytes = Arc::new(Mutex::new(bytes));
         entries.insert(key.clone(), Entry::Unfinished(Arc::clone(&bytes)));
-        Box::new(MemoryWriter {
+        MemoryWriter {
             store: self.clone(),
             key: key.clone(),
             bytes,
-        })
+            seals_up_to: None,
+            sealed_size: None,
+        }
+    }
+
+    /// A writer on an object that a former writer has sealed.
+    fn sealed_writer(&self, key: &ObjectKey, size: u64) -> MemoryWriter {
+        MemoryWriter {
+            store: self.clone(),
+            key: key.clone(),
+            bytes: Arc::default(),
+            seals_up_to: None,
+            sealed_size: Some(size),
+        }
     }
 }
 
@@ -82,9 +108,21 @@ fn has_writer(unfinished: &Arc<Mutex<BytesMut>>) -> bool {
     Arc::strong_count(unfinished) > 1
 }
 
+/// Whether the checkpoint sealed its object.
+fn is_sealing(checkpoint: &Checkpoint) -> bool {
+    checkpoint.payload() == SEALED_TAG
+}
+
+fn expect_own(checkpoint: &Checkpoint) -> Result<()> {
+    if is_sealing(checkpoint) {
+        return Ok(());
+    }
+    checkpoint.expect_payload(CHECKPOINT_TAG)
+}
+
 /// The first bytes of an unfinished or finished object, as many as the checkpoint names.
 fn prefix(stored: &[u8], checkpoint: &Checkpoint) -> Result<BytesMut> {
-    checkpoint.expect_payload(CHECKPOINT_TAG)?;
+    expect_own(checkpoint)?;
     usize::try_from(checkpoint.offset())
         .ok()
         .and_then(|offset| stored.get(..offset))
@@ -109,13 +147,21 @@ impl BlobStore for Memory {
         if entries.contains_key(key) {
             return Err(Error::already_exists(key.as_str()));
         }
-        Ok(self.writer(entries, key, BytesMut::new()))
+        let mut writer = self.writer(entries, key, BytesMut::new());
+        writer.seals_up_to = self.seals_up_to;
+        Ok(Box::new(writer))
     }
 
     async fn resume(&self, key: &ObjectKey, checkpoint: &Checkpoint) -> Result<Writer> {
+        expect_own(checkpoint)?;
         let entries = self.entries();
         let kept = match entries.get(key) {
             None => return Err(Error::not_found(key.as_str())),
+            // Sealed and finished are the same: the checkpoint tells what the writer can do.
+            Some(Entry::Finished(object)) if is_sealing(checkpoint) => {
+                let size = prefix(object, checkpoint)?.len() as u64;
+                return Ok(Box::new(self.sealed_writer(key, size)));
+            }
             Some(Entry::Finished(_)) => return Err(Error::already_exists(key.as_str())),
             Some(Entry::Unfinished(bytes)) if has_writer(bytes) => {
                 return Err(Error::Busy {
@@ -124,7 +170,7 @@ impl BlobStore for Memory {
             }
             Some(Entry::Unfinished(bytes)) => prefix(&lock(bytes), checkpoint)?,
         };
-        Ok(self.writer(entries, key, kept))
+        Ok(Box::new(self.writer(entries, key, kept)))
     }
 
     async fn take_over(
@@ -154,7 +200,7 @@ impl BlobStore for Memory {
             Some(Entry::Finished(bytes)) => prefix(bytes, checkpoint)?,
             Some(Entry::Unfinished(bytes)) => prefix(&lock(bytes), checkpoint)?,
         };
-        Ok(self.writer(entries, to, copied))
+        Ok(Box::new(self.writer(entries, to, copied)))
     }
 
     async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<BlobReader> {
@@ -179,6 +225,18 @@ impl BlobStore for Memory {
         keys.iter()
             .map(|key| {
                 entries.remove(key);
+                Ok(())
+            })
+            .collect()
+    }
+
+    async fn discard_unfinished(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
+        let mut entries = self.entries();
+        keys.iter()
+            .map(|key| {
+                if let Some(Entry::Unfinished(_)) = entries.get(key) {
+                    entries.remove(key);
+                }
                 Ok(())
             })
             .collect()
@@ -235,24 +293,16 @@ struct MemoryWriter {
     store: Memory,
     key: ObjectKey,
     bytes: Arc<Mutex<BytesMut>>,
+    // `None` where it cannot come to that any more: bytes that were taken over are never sealed,
+    // and what is resumed unsealed was too large.
+    seals_up_to: Option<usize>,
+    // The object's, once it is sealed; `bytes` are empty then.
+    sealed_size: Option<u64>,
 }
 
-#[async_trait]
-impl BlobWriter for MemoryWriter {
-    fn offset(&self) -> u64 {
-        lock(&self.bytes).len() as u64
-    }
-
-    async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        lock(&self.bytes).extend_from_slice(&bytes);
-        Ok(())
-    }
-
-    async fn checkpoint(&mut self) -> Result<Checkpoint> {
-        Checkpoint::new(self.offset(), CHECKPOINT_TAG)
-    }
-
-    async fn finish(self: Box<Self>) -> Result<u64> {
+impl MemoryWriter {
+    /// Puts what was written in its place as an object.
+    fn publish(&self) -> Result<u64> {
         let mut entries = self.store.entries();
         match entries.get_mut(&self.key) {
             Some(entry) if entry.is_unfinished(&self.bytes) => {
@@ -263,6 +313,48 @@ impl BlobWriter for MemoryWriter {
             }
             // Deleted while it was written: what is there now, if anything, is not this write.
             Some(_) | None => Err(Error::not_found(self.key.as_str())),
+        }
+    }
+}
+
+#[async_trait]
+impl BlobWriter for MemoryWriter {
+    fn offset(&self) -> u64 {
+        self.sealed_size
+            .unwrap_or_else(|| lock(&self.bytes).len() as u64)
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.sealed_size.is_some()
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        if self.is_sealed() {
+            return Err(Error::Sealed {
+                key: self.key.to_string(),
+            });
+        }
+        lock(&self.bytes).extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint> {
+        let offset = self.offset();
+        let is_small = |bytes_max: usize| offset <= bytes_max as u64;
+        if !self.is_sealed() && self.seals_up_to.is_some_and(is_small) {
+            self.sealed_size = Some(self.publish()?);
+        }
+        let tag = match self.sealed_size {
+            Some(_) => SEALED_TAG,
+            None => CHECKPOINT_TAG,
+        };
+        Checkpoint::new(offset, tag)
+    }
+
+    async fn finish(self: Box<Self>) -> Result<u64> {
+        match self.sealed_size {
+            Some(size) => Ok(size),
+            None => self.publish(),
         }
     }
 }

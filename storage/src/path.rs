@@ -4,6 +4,7 @@
 //! <root>/
 //!   roadstead/v1/
 //!     cluster                      the marker: whose store this is
+//!     probe-…                      written and deleted by the first-start check of a driver
 //!     objects/
 //!       3f/                        first two hex digits of the upload's random id
 //!         3fa9c1d2-…-9b1e          the bytes of one upload; never written twice
@@ -27,6 +28,9 @@ pub const OBJECTS_PREFIX: &str = "roadstead/v1/objects/";
 
 /// The key of the marker, see [`crate::Marker`].
 pub const MARKER_KEY: &str = "roadstead/v1/cluster";
+
+/// What a driver's first-start check writes begins with this.
+pub(crate) const PROBE_PREFIX: &str = "roadstead/v1/probe-";
 
 /// A key relative to the root of a store, such as `roadstead/v1/objects/3f/3fa9…`.
 ///

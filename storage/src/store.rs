@@ -58,12 +58,15 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// Goes on from a checkpoint whose former writer has let go: same key, any node.
     ///
     /// The writer's offset is that of the checkpoint, and what lay beyond it is dropped.
+    /// From a checkpoint that sealed the object the writer is sealed, whether the former one
+    /// finished or not.
     /// An earlier checkpoint serves as well, until a later one was reported as applied.
     ///
     /// # Errors
     ///
     /// - [`Error::NotFound`] if there is no unfinished write under the key.
-    /// - [`Error::AlreadyExists`] if the object is finished; `take_over` accepts that.
+    /// - [`Error::AlreadyExists`] if the object is finished and the checkpoint did not seal it;
+    ///   `take_over` accepts that.
     /// - [`Error::InvalidCheckpoint`] if it names more than is stored, or is another driver's.
     /// - [`Error::Busy`] if the driver can tell that the former writer is still open.
     ///
@@ -85,7 +88,7 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// - [`Error::NotFound`] if nothing is stored under `from`.
-    /// - [`Error::AlreadyExists`] if an object is finished under `to`.
+    /// - [`Error::AlreadyExists`] if the driver can tell that an object is finished under `to`.
     /// - [`Error::InvalidCheckpoint`] if it names more than is stored, or is another driver's.
     /// - [`Error::InvalidKey`] if both keys are the same.
     /// - [`Error::Busy`] if the driver can tell that a writer on `to` is still open.
@@ -139,6 +142,20 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// Each key may be removed or not.
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<()>>;
+
+    /// Removes any unfinished write of each key, and leaves an object that is there.
+    ///
+    /// For keys whose object is finished: what a crash left beside it. There is one result for each
+    /// key, in the order of the keys. Absent is success.
+    ///
+    /// # Errors
+    ///
+    /// As for `delete`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for `delete`.
+    async fn discard_unfinished(&self, keys: &[ObjectKey]) -> Vec<Result<()>>;
 
     /// Every stored object and every unfinished write whose key begins with the prefix.
     ///
@@ -210,11 +227,19 @@ pub trait BlobWriter: fmt::Debug + Send {
     /// How many bytes of the object the writer has taken, those before a resume included.
     fn offset(&self) -> u64;
 
+    /// Whether the last checkpoint stored the bytes as the object itself, which costs a small blob
+    /// one request where a store cannot append. `finish` serves as ever; `write` takes no more
+    /// bytes, and the caller goes on by `take_over` to a fresh key. What was taken over is never
+    /// sealed, so an upload moves only once.
+    fn is_sealed(&self) -> bool {
+        false
+    }
+
     /// Takes the bytes. They are not durable before the next `checkpoint` or `finish`.
     ///
     /// # Errors
     ///
-    /// See the trait.
+    /// See the trait. [`Error::Sealed`] if the writer is sealed; it is not stopped by that.
     ///
     /// # Cancel safety
     ///

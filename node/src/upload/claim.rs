@@ -30,8 +30,18 @@ impl Upload {
         let row = claimed_row(tools.propose(id, Action::ClaimUpload(claim)).await?)?;
         let object_key = parse_key(&row.object_key)?;
         let checkpoint = decode_checkpoint(&row)?;
-        let writer = open_writer(tools, &row, checkpoint.as_ref(), &object_key).await?;
-        let is_taken_over = writer.is_some() && !row.former_key.is_empty();
+        let former_key = match &checkpoint {
+            Some(_) if !row.former_key.is_empty() => Some(parse_key(&row.former_key)?),
+            _ => None,
+        };
+        let writer = match &checkpoint {
+            Some(checkpoint) => {
+                let former_key = former_key.as_ref();
+                Some(open_writer(tools, &object_key, checkpoint, former_key).await?)
+            }
+            None => None,
+        };
+        let is_taken_over = former_key.is_some();
         let algorithm = row.algorithm.parse().unwrap_or_default();
         let hasher = if row.offset == 0 {
             Some(Hasher::new(algorithm))
@@ -44,6 +54,7 @@ impl Upload {
             id,
             repository: repository.clone(),
             object_key,
+            former_key,
             epoch: row.epoch,
             algorithm,
             writer,
@@ -64,23 +75,18 @@ impl Upload {
     }
 }
 
-/// The writer that goes on at the checkpoint; `None` when there is nothing to go on from.
+/// The writer that goes on at the checkpoint, which is under the former key if there is one.
 async fn open_writer(
     tools: &Tools,
-    row: &state::Upload,
-    checkpoint: Option<&Checkpoint>,
     object_key: &ObjectKey,
-) -> Result<Option<Box<dyn BlobWriter>>, RegistryError> {
-    let Some(checkpoint) = checkpoint else {
-        return Ok(None);
+    checkpoint: &Checkpoint,
+    former_key: Option<&ObjectKey>,
+) -> Result<Box<dyn BlobWriter>, RegistryError> {
+    let opened = match former_key {
+        None => tools.store.resume(object_key, checkpoint).await,
+        Some(former) => tools.store.take_over(former, checkpoint, object_key).await,
     };
-    let opened = if row.former_key.is_empty() {
-        tools.store.resume(object_key, checkpoint).await
-    } else {
-        let former = parse_key(&row.former_key)?;
-        tools.store.take_over(&former, checkpoint, object_key).await
-    };
-    opened.map(Some).map_err(RegistryError::store)
+    opened.map_err(RegistryError::store)
 }
 
 /// A claim by this node, with a key that was never used.

@@ -8,6 +8,8 @@ use roadstead_storage::{Memory, Result as StoreResult};
 use super::*;
 use crate::founding;
 
+mod sealing;
+
 struct Node {
     tools: Tools,
     store: Memory,
@@ -15,6 +17,10 @@ struct Node {
 }
 
 async fn node() -> Node {
+    node_on(Memory::new()).await
+}
+
+async fn node_on(store: Memory) -> Node {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = Options {
         datadir: folder.path().to_owned(),
@@ -23,7 +29,6 @@ async fn node() -> Node {
         keep_entries: 1_000,
     };
     let metadata = Metadata::open(&options).await.expect("the metadata open");
-    let store = Memory::new();
     founding::take_part(&metadata, &store)
         .await
         .expect("the node founds its cluster");

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
-use super::{Differences, assert_holds, assert_kind, key, pattern, remove, write};
+use super::{
+    Differences, assert_holds, assert_kind, checkpoint_to_go_on, key, pattern, remove, write,
+};
 use crate::checkpoint::Checkpoint;
 use crate::path::ObjectKey;
 use crate::store::BlobStore;
 
-/// Writes the bytes, makes a checkpoint and drops the writer.
+/// Writes the bytes, makes a checkpoint and drops the writer, which may be sealed.
 pub(super) async fn begin(store: &dyn BlobStore, key: &ObjectKey, bytes: &Bytes) -> Checkpoint {
     let mut writer = store.create(key).await.expect("create");
     write(&mut writer, bytes).await;
@@ -22,11 +24,15 @@ async fn complete(store: &dyn BlobStore, key: &ObjectKey, from: &Checkpoint, who
         from.offset(),
         "a resumed writer begins at its checkpoint"
     );
+    let mut key = key.clone();
+    if writer.is_sealed() {
+        checkpoint_to_go_on(store, &mut key, &mut writer).await;
+    }
     let offset = usize::try_from(from.offset()).expect("small");
     write(&mut writer, &whole.slice(offset..)).await;
     assert_eq!(writer.finish().await.expect("finish"), whole.len() as u64);
-    assert_holds(store, key, whole).await;
-    remove(store, std::slice::from_ref(key)).await;
+    assert_holds(store, &key, whole).await;
+    remove(store, &[key]).await;
 }
 
 /// Dropping a writer leaves what was written, for `resume`.
@@ -39,10 +45,10 @@ pub async fn dropped_writer_is_resumed(store: &dyn BlobStore, _: &Differences) {
 
 /// What lay beyond the checkpoint is dropped by `resume`, even if it was more than what follows.
 pub async fn bytes_beyond_the_checkpoint_are_dropped(store: &dyn BlobStore, _: &Differences) {
-    let (key, whole) = (key("objects/a"), pattern(1_000));
+    let (mut key, whole) = (key("objects/a"), pattern(1_000));
     let mut writer = store.create(&key).await.expect("create");
     write(&mut writer, &whole.slice(..900)).await;
-    let checkpoint = writer.checkpoint().await.expect("checkpoint");
+    let checkpoint = checkpoint_to_go_on(store, &mut key, &mut writer).await;
     write(&mut writer, &Bytes::from(vec![0xff; 4_000_000])).await;
     drop(writer);
     complete(store, &key, &checkpoint, &whole).await;
@@ -53,10 +59,10 @@ pub async fn earlier_checkpoint_serves_until_a_later_one_is_applied(
     store: &dyn BlobStore,
     _: &Differences,
 ) {
-    let (key, whole) = (key("objects/a"), pattern(2_000_000));
+    let (mut key, whole) = (key("objects/a"), pattern(2_000_000));
     let mut writer = store.create(&key).await.expect("create");
     write(&mut writer, &whole.slice(..1_000_000)).await;
-    let earlier = writer.checkpoint().await.expect("checkpoint");
+    let earlier = checkpoint_to_go_on(store, &mut key, &mut writer).await;
     writer
         .checkpoint_applied()
         .await
@@ -69,12 +75,12 @@ pub async fn earlier_checkpoint_serves_until_a_later_one_is_applied(
 
 /// The latest checkpoint serves after it was reported as applied, also when nothing came between.
 pub async fn checkpoint_serves_after_it_was_applied(store: &dyn BlobStore, _: &Differences) {
-    let (key, whole) = (key("objects/a"), pattern(2_000_000));
+    let (mut key, whole) = (key("objects/a"), pattern(2_000_000));
     let mut writer = store.create(&key).await.expect("create");
     for end in [500_000, 1_500_000] {
         let start = usize::try_from(writer.offset()).expect("small");
         write(&mut writer, &whole.slice(start..end)).await;
-        writer.checkpoint().await.expect("checkpoint");
+        checkpoint_to_go_on(store, &mut key, &mut writer).await;
         writer
             .checkpoint_applied()
             .await
@@ -115,12 +121,12 @@ pub async fn resume_of_absent_key_is_not_found(store: &dyn BlobStore, _: &Differ
     remove(store, &[used]).await;
 }
 
-/// A finished object is not written again.
+/// A finished object is not written again. (One that was sealed is resumed sealed.)
 pub async fn resume_of_finished_object_is_refused(store: &dyn BlobStore, _: &Differences) {
-    let (key, whole) = (key("objects/a"), pattern(10));
+    let (mut key, whole) = (key("objects/a"), pattern(10));
     let mut writer = store.create(&key).await.expect("create");
     write(&mut writer, &whole).await;
-    let checkpoint = writer.checkpoint().await.expect("checkpoint");
+    let checkpoint = checkpoint_to_go_on(store, &mut key, &mut writer).await;
     writer.finish().await.expect("finish");
     assert_kind(store.resume(&key, &checkpoint).await, "already_exists");
     assert_holds(store, &key, &whole).await;
@@ -158,11 +164,11 @@ pub async fn live_writer_keeps_its_key(store: &dyn BlobStore, differences: &Diff
     if !differences.refuses_live_writers {
         return;
     }
-    let (key, source, whole) = (key("objects/a"), key("objects/source"), pattern(1_000));
+    let (mut key, source, whole) = (key("objects/a"), key("objects/source"), pattern(1_000));
     let of_source = begin(store, &source, &whole).await;
     let mut writer = store.create(&key).await.expect("create");
     write(&mut writer, &whole.slice(..500)).await;
-    let checkpoint = writer.checkpoint().await.expect("checkpoint");
+    let checkpoint = checkpoint_to_go_on(store, &mut key, &mut writer).await;
     assert_kind(store.resume(&key, &checkpoint).await, "busy");
     assert_kind(store.take_over(&source, &of_source, &key).await, "busy");
     drop(writer);

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Differences, assert_holds, assert_kind, entries, get, key, pattern, put, remove, write,
+    Differences, assert_holds, assert_kind, checkpoint_to_go_on, entries, get, key, pattern, put,
+    remove, write,
 };
 use crate::store::BlobStore;
 
@@ -67,12 +68,12 @@ pub async fn writes_of_any_size_keep_their_order(store: &dyn BlobStore, _: &Diff
 
 /// A writer's offset is what it has taken.
 pub async fn offset_counts_what_was_taken(store: &dyn BlobStore, _: &Differences) {
-    let key = key("objects/a");
+    let mut key = key("objects/a");
     let mut writer = store.create(&key).await.expect("create");
     assert_eq!(writer.offset(), 0);
     write(&mut writer, &pattern(10)).await;
     assert_eq!(writer.offset(), 10);
-    let checkpoint = writer.checkpoint().await.expect("checkpoint");
+    let checkpoint = checkpoint_to_go_on(store, &mut key, &mut writer).await;
     assert_eq!((checkpoint.offset(), writer.offset()), (10, 10));
     write(&mut writer, &pattern(2_000_000)).await;
     assert_eq!(writer.offset(), 2_000_010);
@@ -108,14 +109,52 @@ pub async fn deleted_object_is_gone(store: &dyn BlobStore, _: &Differences) {
 
 /// Deleting a key removes its unfinished write, and nothing can be resumed there.
 pub async fn unfinished_write_is_deleted(store: &dyn BlobStore, _: &Differences) {
-    let key = key("objects/a");
-    let mut writer = store.create(&key).await.expect("create");
-    write(&mut writer, &pattern(10)).await;
-    let checkpoint = writer.checkpoint().await.expect("checkpoint");
-    drop(writer);
-    remove(store, std::slice::from_ref(&key)).await;
-    assert!(entries(store, "").await.is_empty());
-    assert_kind(store.resume(&key, &checkpoint).await, "not_found");
+    for can_be_sealed in [true, false] {
+        let mut key = key("objects/a");
+        let mut writer = store.create(&key).await.expect("create");
+        write(&mut writer, &pattern(10)).await;
+        let checkpoint = if can_be_sealed {
+            writer.checkpoint().await.expect("checkpoint")
+        } else {
+            checkpoint_to_go_on(store, &mut key, &mut writer).await
+        };
+        drop(writer);
+        remove(store, std::slice::from_ref(&key)).await;
+        assert!(entries(store, "").await.is_empty());
+        assert_kind(store.resume(&key, &checkpoint).await, "not_found");
+    }
+}
+
+/// Discarding unfinished writes leaves objects, answers for each key, and can be repeated.
+pub async fn only_unfinished_writes_are_discarded(store: &dyn BlobStore, _: &Differences) {
+    let (finished, absent, bytes) = (key("objects/a"), key("objects/absent"), pattern(10));
+    put(store, &finished, &bytes).await;
+    let (mut unfinished, mut kept) = (key("objects/b"), key("objects/c"));
+    let mut checkpoints = Vec::new();
+    for key in [&mut unfinished, &mut kept] {
+        let mut writer = store.create(key).await.expect("create");
+        write(&mut writer, &bytes).await;
+        checkpoints.push(checkpoint_to_go_on(store, key, &mut writer).await);
+    }
+    assert!(store.discard_unfinished(&[]).await.is_empty());
+    for _ in 0..2 {
+        let keys = [finished.clone(), unfinished.clone(), absent.clone()];
+        let results = store.discard_unfinished(&keys).await;
+        assert_eq!(results.len(), keys.len(), "one result for each key");
+        for (key, result) in keys.iter().zip(results) {
+            result.unwrap_or_else(|error| panic!("discard {key}: {error}"));
+        }
+        assert_holds(store, &finished, &bytes).await;
+        let left = entries(store, unfinished.as_str()).await;
+        assert!(left.is_empty(), "{left:?} is left");
+    }
+    assert_kind(
+        store.resume(&unfinished, &checkpoints[0]).await,
+        "not_found",
+    );
+    let resumed = store.resume(&kept, &checkpoints[1]).await.expect("resume");
+    assert_eq!(resumed.finish().await.expect("finish"), bytes.len() as u64);
+    remove(store, &[finished, kept]).await;
 }
 
 /// Deleting what is not there succeeds, as often as one likes.

@@ -24,13 +24,19 @@ const ANSWER_LOST: Fault = Fault::FailAfter(Failure::Unavailable);
 
 #[tokio::test]
 async fn store_without_faults_keeps_the_contract() {
-    contract::run_all(
-        || async {
-            Arc::new(Faulty::new(Arc::new(Memory::new()), Plan::none())) as Arc<dyn BlobStore>
-        },
-        &Differences::NONE,
-    )
-    .await;
+    let table: [(fn() -> Memory, Differences); 2] = [
+        (Memory::new, Differences::NONE),
+        (|| Memory::sealing(1_500), Differences::SEALING),
+    ];
+    for (memory, differences) in table {
+        contract::run_all(
+            || async move {
+                Arc::new(Faulty::new(Arc::new(memory()), Plan::none())) as Arc<dyn BlobStore>
+            },
+            &differences,
+        )
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -50,8 +56,17 @@ async fn lost_answer_leaves_the_work_done() {
     let inner = stored().await;
     let plan = Plan::none()
         .on(Action::Delete, 1, ANSWER_LOST)
-        .on(Action::Finish, 1, ANSWER_LOST);
+        .on(Action::Finish, 1, ANSWER_LOST)
+        .on(Action::DiscardUnfinished, 1, UNAVAILABLE)
+        .on(Action::DiscardUnfinished, 2, ANSWER_LOST);
     let store = Faulty::new(Arc::clone(&inner), plan);
+    let unfinished = ObjectKey::parse("b").unwrap();
+    drop(store.create(&unfinished).await.unwrap());
+    for left in [1, 0] {
+        let keys = std::slice::from_ref(&unfinished);
+        assert!(store.discard_unfinished(keys).await[0].is_err());
+        assert_eq!(inner.list("b").count().await, left);
+    }
     assert!(store.delete(&[key()]).await[0].is_err());
     assert_eq!(inner.size(&key()).await.unwrap_err().kind(), "not_found");
     let writer = store.create(&key()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Deleting many keys with one fsync for each folder. Runs on the blocking pool.
+//! Removing files of many keys with one fsync for each folder. Runs on the blocking pool.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,17 +13,33 @@ use crate::error::{Error, Result};
 
 /// Removes both files of each key. One result for each, in the same order.
 pub(super) fn delete(keys: Vec<Result<Paths>>) -> Vec<Result<()>> {
+    remove_each(keys, |paths| {
+        // Both are tried. First the unfinished write: a writer that is about to finish then
+        // either finds it gone, or has made the object, which goes next.
+        let partial = remove(&paths.partial);
+        let object = remove(&paths.object);
+        Ok(partial? | object?)
+    })
+}
+
+/// Removes the unfinished write of each key, likewise.
+pub(super) fn discard_unfinished(keys: Vec<Result<Paths>>) -> Vec<Result<()>> {
+    remove_each(keys, |paths| remove(&paths.partial))
+}
+
+/// Removes files of each key, and then makes it durable that they are gone.
+fn remove_each(
+    keys: Vec<Result<Paths>>,
+    remove: impl Fn(&Paths) -> Result<bool>,
+) -> Vec<Result<()>> {
     let mut changed: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
     let mut results = Vec::with_capacity(keys.len());
     for (index, paths) in keys.into_iter().enumerate() {
         let removed = paths.and_then(|paths| {
-            // Both are tried. First the unfinished write: a writer that is about to finish then
-            // either finds it gone, or has made the object, which goes next.
             point(Point::ObjectDelete);
-            let partial = remove(&paths.partial);
-            let object = remove(&paths.object);
+            let removed = remove(&paths);
             point(Point::ObjectDeleted);
-            if partial? | object? {
+            if removed? {
                 let folder = paths.object.parent().unwrap_or(&paths.object);
                 changed.entry(folder.to_path_buf()).or_default().push(index);
             }

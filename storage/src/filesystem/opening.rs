@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use roadstead_crash::{Point, point};
 
-use super::claims::Tenure;
 use super::folders::{self, Folders};
 use super::layout::Paths;
+use crate::claims::Tenure;
 use crate::error::{Error, Result};
 use crate::limits::COPY_BYTES;
 

@@ -342,6 +342,24 @@ async fn names_that_no_file_can_have_are_refused_as_keys() {
 }
 
 #[tokio::test]
+async fn partial_beside_an_object_is_discarded_alone() {
+    let (folder, store) = store().await;
+    let (live, unfinished) = (key("a"), key("b"));
+    put(&store, &live, vec![7]).await;
+    // No call of the driver leaves this; what is done behind its back may.
+    fs::write(folder.path().join("a.partial"), "left").unwrap();
+    drop(store.create(&unfinished).await.unwrap());
+    let results = store
+        .discard_unfinished(&[key("c.partial"), live, unfinished])
+        .await;
+    assert_eq!(
+        results.iter().map(Result::is_ok).collect::<Vec<_>>(),
+        [false, true, true]
+    );
+    assert_eq!(names(folder.path()), ["a"]);
+}
+
+#[tokio::test]
 async fn marker_is_text_and_garbage_in_its_place_is_told() {
     let (folder, store) = store().await;
     let marker = Marker {

@@ -17,10 +17,10 @@ use roadstead_crash::{Point, point};
 use tokio::task::JoinHandle;
 
 use super::blocking;
-use super::claims::Claim;
 use super::folders;
 use super::opening::{Opened, Opening};
 use crate::checkpoint::Checkpoint;
+use crate::claims::Claim;
 use crate::error::{Error, Result};
 use crate::limits::{BATCH_BYTES, BATCH_CHUNKS, SMALL_CHUNK_BYTES};
 use crate::store::BlobWriter;

@@ -46,6 +46,11 @@ async fn measured_store_keeps_the_contract() {
         &Differences::NONE,
     )
     .await;
+    contract::run_all(
+        || async { Arc::new(measured(Memory::sealing(1_500)).0) as Arc<dyn BlobStore> },
+        &Differences::SEALING,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -62,6 +67,7 @@ async fn each_action_is_observed_once_with_its_outcome() {
         .unwrap();
     store.create(&key).await.unwrap_err();
     let _: Vec<_> = store.list("").collect().await;
+    store.discard_unfinished(&[key]).await;
     assert_eq!(
         recorder.take(),
         [
@@ -73,6 +79,7 @@ async fn each_action_is_observed_once_with_its_outcome() {
             (Action::ReadBody, Outcome::Succeeded),
             (Action::Create, Outcome::Failed("already_exists")),
             (Action::List, Outcome::Succeeded),
+            (Action::DiscardUnfinished, Outcome::Succeeded),
         ]
     );
 }

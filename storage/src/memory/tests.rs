@@ -15,6 +15,18 @@ async fn memory_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn sealing_memory_keeps_the_contract() {
+    // Below and above what most promises write, so that they meet both.
+    for bytes_max in [10, 1_500, 5 << 20] {
+        contract::run_all(
+            || async move { Arc::new(Memory::sealing(bytes_max)) as Arc<dyn BlobStore> },
+            &Differences::SEALING,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn clones_share_their_objects() {
     let store = Memory::new();
     let key = ObjectKey::parse("a").unwrap();

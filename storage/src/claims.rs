@@ -13,7 +13,7 @@ use crate::path::ObjectKey;
 
 /// The keys that are in use.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     taken: Mutex<HashMap<ObjectKey, Phase>>,
     freed: Notify,
 }
@@ -28,18 +28,18 @@ enum Phase {
 
 /// The right to write a key. Dropping it lets go; the key is free when the last tenure ends.
 #[derive(Debug)]
-pub(super) struct Claim(Arc<Tenure>);
+pub(crate) struct Claim(Arc<Tenure>);
 
 /// Held by work on the blocking pool for as long as it runs.
 #[derive(Debug)]
-pub(super) struct Tenure {
+pub(crate) struct Tenure {
     claims: Arc<Claims>,
     key: ObjectKey,
 }
 
 impl Claims {
     /// Takes the key, after work of a former holder has ended. `None` if somebody holds it now.
-    pub(super) async fn take(self: &Arc<Self>, key: &ObjectKey) -> Option<Claim> {
+    pub(crate) async fn take(self: &Arc<Self>, key: &ObjectKey) -> Option<Claim> {
         loop {
             // Made before the look, so that what is freed in between wakes it.
             let freed = self.freed.notified();
@@ -60,7 +60,7 @@ impl Claims {
     }
 
     /// Waits for work of a former holder. Does not wait for a holder.
-    pub(super) async fn settled(&self, key: &ObjectKey) {
+    pub(crate) async fn settled(&self, key: &ObjectKey) {
         loop {
             let freed = self.freed.notified();
             if self.taken().get(key) != Some(&Phase::Settling) {
@@ -77,11 +77,11 @@ impl Claims {
 }
 
 impl Claim {
-    pub(super) fn key(&self) -> &ObjectKey {
+    pub(crate) fn key(&self) -> &ObjectKey {
         &self.0.key
     }
 
-    pub(super) fn tenure(&self) -> Arc<Tenure> {
+    pub(crate) fn tenure(&self) -> Arc<Tenure> {
         Arc::clone(&self.0)
     }
 }
@@ -97,7 +97,7 @@ impl Drop for Claim {
 
 impl Tenure {
     /// Whether nobody waits for the result any more.
-    pub(super) fn is_abandoned(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         self.claims.taken().get(&self.key) == Some(&Phase::Settling)
     }
 }

@@ -1,0 +1,280 @@
+//! The memory that all uploads of a node share.
+//!
+//! An upload takes what it needs as bytes come in, and gives it back when they are in the store.
+//! When nothing is free, the tails that are kept for uploads between two requests go first: the
+//! store has them. Then uploads send what they have, and then they wait.
+//!
+//! Uploads that have too little to send could wait for each other for ever. So a part is set aside
+//! for one of them at a time, which it holds until its bytes are in the store.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::limits::{BUFFER_BYTES_FIRST, BUFFER_BYTES_SPARE, PART_BYTES_MIN};
+
+/// What is counted at once, in bytes: a semaphore counts to less than the bytes of large machines.
+const UNIT: u64 = 4096;
+
+/// What all uploads may hold.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    free: Arc<Semaphore>,
+    free_units: u32,
+    spare: Arc<Semaphore>,
+    kept: Mutex<VecDeque<Weak<Mutex<Option<Buffer>>>>>,
+}
+
+/// Bytes of one upload, and what they have taken of the budget.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    budget: Arc<Budget>,
+    bytes: BytesMut,
+    // The same bytes while a request may be reading them; then `bytes` is empty.
+    shared: Bytes,
+    taken: Option<OwnedSemaphorePermit>,
+    spare: Option<OwnedSemaphorePermit>,
+}
+
+/// A tail that may be taken away when memory is short.
+#[derive(Debug)]
+pub(super) struct Kept(Arc<Mutex<Option<Buffer>>>);
+
+impl Budget {
+    /// A budget of so many bytes, raised to the least that can be worked with.
+    pub(crate) fn new(bytes: u64) -> Arc<Self> {
+        let free = bytes
+            .saturating_sub(BUFFER_BYTES_SPARE)
+            .max(2 * PART_BYTES_MIN);
+        // A semaphore takes no more than this; nobody has as much memory.
+        let free_units = u32::try_from(free / UNIT).unwrap_or(u32::MAX >> 3);
+        Arc::new(Self {
+            free: Arc::new(Semaphore::new(free_units as usize)),
+            free_units,
+            spare: Arc::new(Semaphore::new(1)),
+            kept: Mutex::default(),
+        })
+    }
+
+    /// The largest part that may be gathered: two of them fit.
+    pub(super) fn part_bytes_max(&self) -> u64 {
+        u64::from(self.free_units) * UNIT / 2
+    }
+
+    /// An empty buffer.
+    pub(super) fn buffer(self: &Arc<Self>) -> Buffer {
+        Buffer {
+            budget: Arc::clone(self),
+            bytes: BytesMut::new(),
+            shared: Bytes::new(),
+            taken: None,
+            spare: None,
+        }
+    }
+
+    fn units(&self, bytes: u64) -> u32 {
+        // A single chunk larger than the budget is let through when all of it is free.
+        u32::try_from(bytes.div_ceil(UNIT))
+            .map_or(self.free_units, |units| units.min(self.free_units))
+    }
+
+    /// Takes away the tail that was kept first. `false` when none is kept.
+    fn drop_kept(&self) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(oldest) = kept.pop_front() {
+            let slot = oldest.upgrade();
+            let taken =
+                slot.and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+            if taken.is_some() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Buffer {
+    pub(super) fn len(&self) -> u64 {
+        (self.bytes.len() + self.shared.len()) as u64
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether these bytes hold what only one upload may hold: they should go soon.
+    pub(super) fn has_spare(&self) -> bool {
+        self.spare.is_some()
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.own();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The bytes, for a request that may outlive the call that sends it. They stay here too.
+    pub(super) fn share(&mut self) -> Bytes {
+        if self.shared.is_empty() {
+            self.shared = std::mem::take(&mut self.bytes).freeze();
+        }
+        self.shared.clone()
+    }
+
+    /// Takes shared bytes back, to add to them: by a copy if a request still reads them.
+    fn own(&mut self) {
+        if !self.shared.is_empty() {
+            let shared = std::mem::take(&mut self.shared);
+            self.bytes = shared
+                .try_into_mut()
+                .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        }
+    }
+
+    /// Makes room for so many bytes if that needs no waiting.
+    pub(super) fn try_reserve(&mut self, more: u64) -> bool {
+        self.own();
+        let Some(missing) = self.missing(more) else {
+            return true;
+        };
+        loop {
+            let units = self.budget.units(missing);
+            let free = Arc::clone(&self.budget.free);
+            if let Ok(permit) = free.try_acquire_many_owned(units) {
+                self.grow(missing, Some(permit));
+                return true;
+            }
+            if !self.budget.drop_kept() {
+                return false;
+            }
+        }
+    }
+
+    /// Makes room for so many bytes, however long that takes.
+    ///
+    /// Can be dropped: then nothing was taken.
+    pub(super) async fn reserve(&mut self, more: u64) {
+        if self.try_reserve(more) {
+            return;
+        }
+        let Some(missing) = self.missing(more) else {
+            return;
+        };
+        let free = Arc::clone(&self.budget.free).acquire_many_owned(self.budget.units(missing));
+        let spare = Arc::clone(&self.budget.spare).acquire_owned();
+        // Neither semaphore is ever closed, so that the errors cannot be.
+        tokio::select! {
+            biased;
+            permit = free => self.grow(missing, permit.ok()),
+            permit = spare => {
+                self.spare = permit.ok();
+                self.bytes.reserve(more as usize);
+            }
+        }
+    }
+
+    /// What has to be taken before so many bytes can come in; `None` if there is room.
+    fn missing(&self, more: u64) -> Option<u64> {
+        let needed = self.len() + more;
+        let capacity = self.bytes.capacity() as u64;
+        if needed <= capacity || self.has_spare() {
+            return None;
+        }
+        let doubled = capacity.saturating_mul(2).max(BUFFER_BYTES_FIRST);
+        Some(needed.max(doubled.min(self.budget.part_bytes_max())) - capacity)
+    }
+
+    fn grow(&mut self, missing: u64, permit: Option<OwnedSemaphorePermit>) {
+        match (&mut self.taken, permit) {
+            (Some(taken), Some(permit)) => taken.merge(permit),
+            (taken, permit) => *taken = permit,
+        }
+        let wanted = self.bytes.capacity() + missing as usize;
+        self.bytes.reserve(wanted - self.bytes.len());
+    }
+
+    /// Leaves what may be taken away when memory is short.
+    pub(super) fn keep(self) -> Kept {
+        let budget = Arc::clone(&self.budget);
+        let slot = Arc::new(Mutex::new(Some(self)));
+        let mut kept = budget.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|other| other.strong_count() > 0);
+        kept.push_back(Arc::downgrade(&slot));
+        Kept(slot)
+    }
+}
+
+impl Kept {
+    /// The bytes, if they were not taken away.
+    pub(super) fn take(self) -> Option<Buffer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn filled(budget: &Arc<Budget>, bytes: u64) -> Buffer {
+        let mut buffer = budget.buffer();
+        assert!(buffer.try_reserve(bytes));
+        buffer.push(&vec![7; bytes as usize]);
+        buffer
+    }
+
+    #[test]
+    fn what_is_taken_is_given_back() {
+        let budget = Budget::new(64 * MIB);
+        for _ in 0..100 {
+            let mut buffer = filled(&budget, 20 * MIB);
+            let bytes = buffer.share();
+            assert_eq!(bytes.len() as u64, 20 * MIB);
+            assert!(!budget.buffer().try_reserve(50 * MIB), "still counted");
+        }
+        assert!(budget.buffer().try_reserve(50 * MIB));
+    }
+
+    #[test]
+    fn kept_tails_go_before_anybody_waits() {
+        let budget = Budget::new(32 * MIB);
+        let first = filled(&budget, 8 * MIB).keep();
+        let second = filled(&budget, 8 * MIB).keep();
+        let buffer = filled(&budget, 10 * MIB);
+        assert!(first.take().is_none(), "the oldest goes first");
+        assert_eq!(second.take().map(|kept| kept.len()), Some(8 * MIB));
+        drop(buffer);
+    }
+
+    #[test]
+    fn one_at_a_time_goes_on_when_all_is_held() {
+        let budget = Budget::new(32 * MIB);
+        let mut first = filled(&budget, 4 * MIB);
+        let mut second = filled(&budget, 4 * MIB);
+        let others: Vec<_> = (0..4).map(|_| filled(&budget, 4 * MIB)).collect();
+        first
+            .reserve(4 * MIB)
+            .now_or_never()
+            .expect("the spare part");
+        assert!(first.has_spare());
+        let mut waiting = Box::pin(second.reserve(4 * MIB));
+        assert!(
+            waiting.as_mut().now_or_never().is_none(),
+            "there is only one"
+        );
+        drop(first);
+        waiting.now_or_never().expect("it is free again");
+        drop(others);
+    }
+
+    #[test]
+    fn least_budget_can_be_worked_with() {
+        let budget = Budget::new(0);
+        assert!(budget.part_bytes_max() >= PART_BYTES_MIN);
+        assert!(!filled(&budget, PART_BYTES_MIN).is_empty());
+    }
+}

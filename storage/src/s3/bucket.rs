@@ -1,0 +1,87 @@
+//! The bucket, and what is common to all requests to it.
+
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::presigning::PresigningConfig;
+use url::Url;
+
+use super::client::Clients;
+use super::failure::{Failure, mapped};
+use super::options::Options;
+use crate::error::{Error, Result};
+
+/// A bucket, and the prefix in it that everything lies under.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub(super) client: Client,
+    public: Client,
+    pub(super) options: Options,
+    // Ends with a slash unless it is empty.
+    root: String,
+}
+
+impl Bucket {
+    pub(super) async fn new(options: Options) -> Result<Self> {
+        let clients = Clients::new(&options).await?;
+        let root = match options.root.as_str() {
+            "" => String::new(),
+            root => format!("{root}/"),
+        };
+        Ok(Self {
+            client: clients.ours,
+            public: clients.public,
+            options,
+            root,
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.options.bucket
+    }
+
+    /// The key in the bucket of what is called `name` here.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.root)
+    }
+
+    /// The reverse of [`Self::key`].
+    pub(super) fn name_of<'a>(&self, key: &'a str) -> Option<&'a str> {
+        key.strip_prefix(&self.root)
+    }
+
+    /// What was being done, for an error.
+    pub(super) fn subject(&self, action: &str, name: &str) -> String {
+        format!("{action} s3://{}/{}{name}", self.options.bucket, self.root)
+    }
+
+    pub(super) fn failed<E>(&self, action: &str, name: &str, error: Failure<E>) -> Error
+    where
+        E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        mapped(self.subject(action, name), error)
+    }
+
+    /// Whether a body is sent over TLS, which keeps it whole: then its hash is not signed too.
+    pub(super) fn is_encrypted(&self) -> bool {
+        let endpoint = self.options.endpoint.as_ref();
+        endpoint.map_or(self.options.is_secure, |url| url.scheme() == "https")
+    }
+
+    pub(super) async fn signed_url(&self, name: &str, valid_for: Duration) -> Result<Url> {
+        let unsuitable = |source: crate::error::Cause| Error::Unsuitable {
+            subject: self.subject("sign a URL of", name),
+            reason: "no URL can be made".to_owned(),
+            source: Some(source),
+        };
+        let signing = PresigningConfig::expires_in(valid_for).map_err(|e| unsuitable(e.into()))?;
+        let get = self
+            .public
+            .get_object()
+            .bucket(self.name())
+            .key(self.key(name));
+        let signed = get.presigned(signing).await;
+        let signed = signed.map_err(|error| self.failed("sign a URL of", name, error))?;
+        Url::parse(signed.uri()).map_err(|error| unsuitable(error.into()))
+    }
+}
