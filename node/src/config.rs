@@ -23,6 +23,7 @@ mod http;
 mod log;
 mod nearest;
 mod reader;
+mod s3;
 mod schema;
 mod size;
 mod storage;
@@ -176,12 +177,12 @@ impl Config {
         Self {
             log: Log::read(&mut root),
             http: Http::read(&mut root, defaults),
-            health: Health::read(&mut root, defaults),
+            health: Health::read(&mut root, &storage.driver, defaults),
             validation: Validation::read(&mut root),
             catalog,
             tags,
             cluster: Cluster::read(&mut root, &storage.driver, defaults),
-            collection: Collection::read(&mut root),
+            collection: Collection::read(&mut root, &storage),
             storage,
         }
     }

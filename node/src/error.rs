@@ -116,6 +116,8 @@ pub enum RegistryError {
     StoreChanged,
     #[error("the object store is out of space")]
     NoSpace(#[source] Source),
+    #[error("the object store refuses this registry; its log says more under this request's id")]
+    StoreRefuses(#[source] Source),
     #[error("{what} cannot be reached; try again in a moment")]
     Unavailable { what: &'static str, source: Source },
     #[error("the bytes of {digest} are missing or damaged in the object store; push it again")]
@@ -147,15 +149,17 @@ impl RegistryError {
 
     /// The object store failed where absence is no answer.
     pub fn store(error: roadstead_storage::Error) -> Self {
-        if matches!(error, roadstead_storage::Error::NoSpace { .. }) {
-            Self::NoSpace(error.into())
-        } else if error.is_transient() {
-            Self::Unavailable {
+        use roadstead_storage::Error as E;
+        match error {
+            E::NoSpace { .. } => Self::NoSpace(error.into()),
+            // Keys that have expired, a clock that is off, a mount that has turned read-only:
+            // what operators mend while clients wait.
+            E::PermissionDenied { .. } => Self::StoreRefuses(error.into()),
+            error if error.is_transient() => Self::Unavailable {
                 what: "the object store",
                 source: error.into(),
-            }
-        } else {
-            Self::Internal(error.into())
+            },
+            error => Self::Internal(error.into()),
         }
     }
 

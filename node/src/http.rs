@@ -17,6 +17,8 @@ mod request;
 mod response;
 mod routes;
 mod server;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
 pub use server::{Bound, Server, Shared};

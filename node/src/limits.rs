@@ -212,6 +212,14 @@ pub const COLLECTOR_MAILBOX: usize = 16;
 /// How long a reclaimed object stays in a new cluster: longer than a redirect URL is valid.
 pub const READING_DELAY: Duration = Duration::from_secs(60 * 60);
 
+/// How long a URL is valid that a client is redirected to: as long as Distribution's. Longer than a
+/// client takes to follow it, and no longer than collection leaves the object there.
+pub const REDIRECT_VALID: Duration = Duration::from_secs(20 * 60);
+
+/// Where collection leaves objects for less than this, clients are not redirected: the URL might be
+/// over before a slow client, or one whose clock is off, has followed it.
+pub const REDIRECT_VALID_MIN: Duration = Duration::from_secs(60);
+
 /// How long a key waits whose delete has failed once.
 pub const DELETE_BACKOFF_MIN: Duration = Duration::from_secs(1);
 
@@ -335,6 +343,14 @@ pub const HEALTH_THRESHOLD_MAX: u32 = 1_000_000;
 
 /// Largest configuration file, in bytes. The largest sensible one is a few kilobytes.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Largest first part of an S3 upload that a configuration may ask for, in bytes: the largest that
+/// S3 takes.
+pub const S3_CHUNK_BYTES_MAX: u64 = 5 << 30;
+
+/// Longest `rootdirectory` of an S3 store, in bytes: half of the longest key, so that every key
+/// below it fits.
+pub const S3_ROOT_BYTES_MAX: usize = 512;
 
 /// How deep maps and lists of a configuration may lie in each other. The deepest known setting has
 /// seven levels.

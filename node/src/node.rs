@@ -12,7 +12,7 @@ use actix::Actor;
 use actix_rt::{Arbiter, System};
 use roadstead_cluster::{Metadata, Options, read};
 use roadstead_crash::bound;
-use roadstead_storage::{BlobStore, Filesystem, Measured, Memory};
+use roadstead_storage::{BlobStore, Filesystem, Measured, Memory, S3, s3};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -242,6 +242,7 @@ async fn open(
     let store: Arc<dyn BlobStore> = match driver {
         Driver::Filesystem { root } => Arc::new(Filesystem::open(root).await?),
         Driver::InMemory => Arc::new(Memory::new()),
+        Driver::S3(options) => Arc::new(S3::open(*options).await?),
     };
     let store: Arc<dyn BlobStore> = Arc::new(Measured::new(store, metrics));
     if Metadata::is_fresh(&datadir) {
@@ -328,6 +329,7 @@ impl Folders {
         let data = match &config.storage.driver {
             Driver::Filesystem { root } => absolute(root),
             Driver::InMemory => "memory, until the process ends".to_owned(),
+            Driver::S3(options) => bucket(options),
         };
         let (metadata, temporary) = match &config.cluster.data {
             DataFolder::At(path) => (path.clone(), None),
@@ -350,6 +352,17 @@ impl Folders {
             folders.push(root.clone());
         }
         folders
+    }
+}
+
+/// A bucket as people write it, and whose it is.
+fn bucket(options: &s3::Options) -> String {
+    let s3::Options { bucket, root, .. } = options;
+    let place = format!("s3://{bucket}/{root}");
+    match (&options.endpoint, &options.region) {
+        (Some(endpoint), _) => format!("{place} at {endpoint}"),
+        (None, Some(region)) => format!("{place} in {region}"),
+        (None, None) => place,
     }
 }
 

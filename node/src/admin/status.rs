@@ -51,7 +51,8 @@ fn code(error: &RegistryError) -> Code {
         | E::DeleteDisabled
         | E::ReadOnly
         | E::CollectionStopped(_)
-        | E::StoreChanged => Code::FailedPrecondition,
+        | E::StoreChanged
+        | E::StoreRefuses(_) => Code::FailedPrecondition,
         E::TooMany(_) | E::Short(_) | E::NoSpace(_) => Code::ResourceExhausted,
         E::Deleting | E::UploadMoving | E::Unhealthy | E::Draining | E::Unavailable { .. } => {
             Code::Unavailable

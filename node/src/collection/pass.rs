@@ -352,8 +352,8 @@ impl Pass {
         objects: Vec<garbage::ReclaimedObject>,
         progress: &Progress,
     ) -> Result<(), CollectionError> {
-        let deleted = self.remove(objects.iter().map(|object| object.object_key.as_str()));
-        let deleted = deleted.await?;
+        let keys = objects.iter().map(|object| object.object_key.as_str());
+        let deleted = self.remove(keys, Removal::Everything).await?;
         let (mut object_keys, mut bytes, mut failures) = (Vec::new(), 0, 0);
         for (object, is_gone) in objects.into_iter().zip(deleted) {
             if is_gone {
@@ -378,17 +378,22 @@ impl Pass {
         Ok(())
     }
 
-    /// Deletes keys that nothing names from the store, if that is still the cluster's. Says of
-    /// each whether it is gone.
+    /// Removes what nothing names from the store, if that is still the cluster's. Says of each key
+    /// whether it is gone.
     pub(super) async fn remove(
         &mut self,
         keys: impl Iterator<Item = &str>,
+        removal: Removal,
     ) -> Result<Vec<bool>, CollectionError> {
         let keys: Vec<Option<ObjectKey>> = keys.map(|key| key.parse().ok()).collect();
         let valid: Vec<ObjectKey> = keys.iter().flatten().cloned().collect();
         self.pace.take(keys.len()).await;
         self.tools.guard.look().await?;
-        let mut results = self.tools.store.delete(&valid).await.into_iter();
+        let results = match removal {
+            Removal::Everything => self.tools.store.delete(&valid).await,
+            Removal::Unfinished => self.tools.store.discard_unfinished(&valid).await,
+        };
+        let mut results = results.into_iter();
         let (mut deleted, mut refused) = (Vec::with_capacity(keys.len()), None);
         for key in keys {
             // A key that no driver takes was never deleted, and stays for somebody to look at.
@@ -402,6 +407,15 @@ impl Pass {
         }
         Ok(deleted)
     }
+}
+
+/// What goes of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// The object and any unfinished write.
+    Everything,
+    /// Any unfinished write. An object stays.
+    Unfinished,
 }
 
 /// The repositories that the policy for untagged manifests is for.

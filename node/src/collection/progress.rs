@@ -20,6 +20,9 @@ pub struct Counts {
     pub bytes: u64,
     /// Objects that nothing named, deleted as well.
     pub orphans: u64,
+    /// Unfinished writes that were discarded beside an object. One that was finished while a sweep
+    /// looked is among them.
+    pub leftovers: u64,
     /// Deletes that the store refused.
     pub failures: u64,
 }
@@ -35,6 +38,7 @@ impl Counts {
             objects: self.objects.saturating_sub(earlier.objects),
             bytes: self.bytes.saturating_sub(earlier.bytes),
             orphans: self.orphans.saturating_sub(earlier.orphans),
+            leftovers: self.leftovers.saturating_sub(earlier.leftovers),
             failures: self.failures.saturating_sub(earlier.failures),
         }
     }
@@ -83,6 +87,8 @@ pub struct Swept {
     pub objects: u64,
     /// Of these, those that nothing names.
     pub orphans: u64,
+    /// Of these, unfinished writes under the key of a blob's object.
+    pub leftovers: u64,
     /// Entries of the store that are no objects; they stay.
     pub foreign: u64,
     /// Why it ended early.

@@ -5,17 +5,23 @@
 //! applied, so a key that was listed and has no row by then will never have one again. Whatever has
 //! a row stays: an unfinished write whether a checkpoint names it or not, a reclaimed object until
 //! its own time comes.
+//!
+//! One thing goes that has a row: an unfinished write under the key of a blob's object, which a
+//! crash has left there. A key becomes live by a commit, after its object was finished, and then
+//! nobody writes it any more; it stays live or is reclaimed. So what is unfinished there is needed
+//! by nobody, and when it was finished since it was listed there is nothing to discard.
 
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
-use roadstead_cluster::garbage;
 use roadstead_cluster::metadata::View;
+use roadstead_cluster::{Metadata, garbage};
+use roadstead_proto::rpc::state::object::State;
 use roadstead_storage::{Error as StoreError, ObjectInfo, path};
 use tokio::time::Instant;
 
 use super::CollectionError;
-use super::pass::{Pass, Run};
+use super::pass::{Pass, Removal, Run};
 use super::progress::{Progress, Swept};
 use crate::limits::COLLECTED_PER_STEP;
 
@@ -64,7 +70,7 @@ async fn look_at_all(
         if step.len() == COLLECTED_PER_STEP || is_end {
             pass.check(run).await?;
             swept.objects += step.len() as u64;
-            swept.orphans += look_up(pass, run, progress, &step).await?;
+            look_up(pass, run, progress, &step, swept).await?;
             swept.duration = started.elapsed();
             progress.sweep(swept);
             step.clear();
@@ -75,50 +81,87 @@ async fn look_at_all(
     }
 }
 
-/// Looks up what was listed before; answers how many of them nothing names.
-async fn look_up(
+/// Looks up what was listed before, and removes of it what nothing names.
+pub(super) async fn look_up(
     pass: &mut Pass,
     run: Run,
     progress: &Progress,
     listed: &[ObjectInfo],
-) -> Result<u64, CollectionError> {
-    let orphans = orphans(&pass.tools.metadata, listed).await?;
-    let count = orphans.len() as u64;
-    if count > 0 && !run.is_dry {
-        let deleted = pass.remove(orphans.iter().map(|orphan| orphan.key.as_str()));
-        let gone = deleted.await?.into_iter().filter(|is_gone| *is_gone);
-        let gone = gone.count() as u64;
-        let first = orphans.first().map(|orphan| orphan.key.as_str());
-        tracing::info!(
-            found = count,
-            gone,
-            first,
-            "objects that nothing names were deleted"
-        );
-        progress.count(|counts| {
-            counts.orphans += gone;
-            counts.failures += count - gone;
-        });
-    } else {
-        progress.count(|counts| counts.orphans += count);
+    swept: &mut Swept,
+) -> Result<(), CollectionError> {
+    let Unnamed { orphans, leftovers } = unnamed(&pass.tools.metadata, listed).await?;
+    swept.orphans += orphans.len() as u64;
+    swept.leftovers += leftovers.len() as u64;
+    let (gone, failures) = remove(pass, run, &orphans, Removal::Everything).await?;
+    progress.count(|counts| {
+        counts.orphans += gone;
+        counts.failures += failures;
+    });
+    let (gone, failures) = remove(pass, run, &leftovers, Removal::Unfinished).await?;
+    progress.count(|counts| {
+        counts.leftovers += gone;
+        counts.failures += failures;
+    });
+    Ok(())
+}
+
+/// Removes what was found; answers how many are gone, or would be, and how many are not.
+async fn remove(
+    pass: &mut Pass,
+    run: Run,
+    found: &[&ObjectInfo],
+    removal: Removal,
+) -> Result<(u64, u64), CollectionError> {
+    let count = found.len() as u64;
+    if count == 0 || run.is_dry {
+        return Ok((count, 0));
     }
-    Ok(count)
+    let keys = found.iter().map(|info| info.key.as_str());
+    let removed = pass.remove(keys, removal).await?;
+    let gone = removed.into_iter().filter(|is_gone| *is_gone).count() as u64;
+    let first = found.first().map(|info| info.key.as_str());
+    let what = match removal {
+        Removal::Everything => "objects that nothing names were deleted",
+        Removal::Unfinished => "unfinished writes beside objects were discarded",
+    };
+    tracing::info!(found = count, gone, first, "{what}");
+    Ok((gone, count - gone))
+}
+
+/// What of a listing nothing names.
+#[derive(Debug, Default)]
+struct Unnamed<'a> {
+    /// Objects and unfinished writes whose key has no row.
+    orphans: Vec<&'a ObjectInfo>,
+    /// Unfinished writes whose key is that of a blob's object.
+    leftovers: Vec<&'a ObjectInfo>,
+}
+
+/// Looks the listed keys up in a state that holds all that was acknowledged before this call.
+async fn unnamed<'a>(
+    metadata: &Metadata,
+    listed: &'a [ObjectInfo],
+) -> Result<Unnamed<'a>, roadstead_cluster::Error> {
+    let look = |view: &dyn View| {
+        let mut unnamed = Unnamed::default();
+        for info in listed {
+            match garbage::object(view, info.key.as_str())?.map(|row| row.state) {
+                None => unnamed.orphans.push(info),
+                Some(Some(State::Live(_))) if info.unfinished => unnamed.leftovers.push(info),
+                // An upload under way, reclaimed and waiting, or of a kind that is not known here.
+                Some(_) => {}
+            }
+        }
+        Ok(unnamed)
+    };
+    metadata.read(look).await
 }
 
 /// Those of the listed keys that have no row, by a state that holds all that was acknowledged
 /// before this call.
 pub(crate) async fn orphans<'a>(
-    metadata: &roadstead_cluster::Metadata,
+    metadata: &Metadata,
     listed: &'a [ObjectInfo],
 ) -> Result<Vec<&'a ObjectInfo>, roadstead_cluster::Error> {
-    let look = |view: &dyn View| {
-        let mut orphans = Vec::new();
-        for info in listed {
-            if garbage::object(view, info.key.as_str())?.is_none() {
-                orphans.push(info);
-            }
-        }
-        Ok(orphans)
-    };
-    metadata.read(look).await
+    Ok(unnamed(metadata, listed).await?.orphans)
 }

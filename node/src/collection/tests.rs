@@ -22,6 +22,7 @@ use crate::store_guard::StoreGuard;
 use crate::telemetry::Metrics;
 use crate::upload::{self, Chunk, Piece, Upload};
 
+mod leftovers;
 mod shim;
 mod verify;
 

@@ -54,7 +54,7 @@ impl Cluster {
                 DataFolder::At(root.join("roadstead").join("metadata"))
             }
             (None, Driver::InMemory, Defaults::WithoutFile) => DataFolder::Temporary,
-            (None, Driver::InMemory, Defaults::OfDistribution) => {
+            (None, Driver::InMemory | Driver::S3(_), _) => {
                 if !is_given {
                     section.missing("datadir", wanted);
                 }

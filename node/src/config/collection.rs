@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use regex::RegexSet;
 
+use super::duration;
 use super::reader::{Expected, Section, expected};
-use crate::limits::READING_DELAY;
+use super::storage::Storage;
+use crate::limits::{READING_DELAY, REDIRECT_VALID};
 
 const RATE: Expected = expected("an integer from 1 to 100000", "500");
 const PATTERN: Expected = expected("a regular expression", "^ci/");
@@ -21,7 +23,8 @@ pub struct Collection {
     pub grace: Option<Duration>,
     /// The longer of `gc.readingdelay` and `gc.backupretention`: how long an object stays in the
     /// store that nothing names any more, so that whoever reads it can finish, and a backup of the
-    /// metadata finds it. A new cluster begins with an hour.
+    /// metadata finds it. Where clients are redirected to the store, at least as long as such a
+    /// URL is valid. A new cluster begins with an hour.
     pub reading_delay: Option<Duration>,
     /// `gc.untagged`: what becomes of manifests that no tag, index or subject holds. A new
     /// cluster keeps them.
@@ -57,19 +60,40 @@ enum Policy {
 
 impl Collection {
     /// Reads `gc` from the whole configuration.
-    pub(super) fn read(root: &mut Section<'_>) -> Self {
+    pub(super) fn read(root: &mut Section<'_>, storage: &Storage) -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let mut section = root.section("gc");
         let delay = given(&mut section, "readingdelay", Duration::ZERO);
         let retention = given(&mut section, "backupretention", Duration::ZERO);
         let longer = |retention: Duration| retention.max(delay.unwrap_or(READING_DELAY));
+        let reading_delay = retention.map(longer).or(delay);
+        if storage.may_redirect() {
+            refuse_short(&mut section, reading_delay);
+        }
         Self {
             grace: given(&mut section, "grace", Duration::from_secs(1)),
-            reading_delay: retention.map(longer).or(delay),
+            reading_delay,
             untagged: untagged(&mut section),
             rate: section.integer("rate", 1..=100_000, 500, RATE),
             sweep: section.duration("sweep", Duration::from_secs(1), DAY),
         }
+    }
+}
+
+/// A client may use the URL that it was sent to for as long as that is valid.
+fn refuse_short(section: &mut Section<'_>, reading_delay: Option<Duration>) {
+    let node = section.node("readingdelay");
+    let (Some(node), Some(found)) = (node, reading_delay) else {
+        return;
+    };
+    if found < REDIRECT_VALID {
+        let (path, found) = (section.name("readingdelay"), node.describe());
+        let least = duration::show(REDIRECT_VALID);
+        let message = format!(
+            "{path} is {found}; expected at least {least}, as long as the URLs are valid that \
+             clients are redirected to, or storage.redirect.disable: true"
+        );
+        section.report().error(&node.origin, message);
     }
 }
 

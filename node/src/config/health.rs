@@ -9,6 +9,7 @@ use super::Defaults;
 use super::address::Address;
 use super::headers::{self, Header};
 use super::reader::{Expected, Section, expected};
+use super::storage::Driver;
 use super::unbuilt;
 use crate::limits::HEALTH_THRESHOLD_MAX;
 
@@ -45,9 +46,11 @@ pub struct Pace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StorageDriver {
     /// `health.storagedriver.enabled`: whether this is checked. Default false with a file, as in
-    /// Distribution; true without one.
+    /// Distribution; true without one, and where blobs lie in S3: a node cannot tell otherwise
+    /// that its store is down, and would go on being sent requests.
     pub is_enabled: bool,
-    /// How often. The threshold's default is 3 without a file, as in Distribution's examples.
+    /// How often. Where the check is on by default the threshold's default is 3, as in
+    /// Distribution's examples.
     pub pace: Pace,
 }
 
@@ -88,19 +91,15 @@ pub struct TcpCheck {
 
 impl Health {
     /// Reads `health` from the whole configuration.
-    pub(super) fn read(root: &mut Section<'_>, defaults: Defaults) -> Self {
+    pub(super) fn read(root: &mut Section<'_>, driver: &Driver, defaults: Defaults) -> Self {
         const STORAGE_THRESHOLD: u32 = 3;
         let mut section = root.section("health");
-        let is_without_file = defaults == Defaults::WithoutFile;
-        let threshold = if is_without_file {
-            STORAGE_THRESHOLD
-        } else {
-            1
-        };
+        let is_watched = defaults == Defaults::WithoutFile || matches!(driver, Driver::S3(_));
+        let threshold = if is_watched { STORAGE_THRESHOLD } else { 1 };
         let mut storage = section.section("storagedriver");
         Self {
             storage_driver: StorageDriver {
-                is_enabled: storage.boolean("enabled", is_without_file),
+                is_enabled: storage.boolean("enabled", is_watched),
                 pace: pace(&mut storage, threshold),
             },
             files: section

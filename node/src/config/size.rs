@@ -49,7 +49,7 @@ impl Reserve {
 }
 
 /// Reads a size: a whole number, and a unit unless bytes are meant.
-fn bytes(text: &str) -> Option<u64> {
+pub(super) fn bytes(text: &str) -> Option<u64> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use roadstead_storage::s3::Options;
+
 use super::Defaults;
 use super::error::Report;
 use super::reader::{Section, expected};
+use super::s3;
 use super::size::Reserve;
 use super::tree::{Entry, Origin};
 use super::unbuilt;
@@ -43,6 +46,8 @@ pub enum Driver {
     },
     /// `storage.inmemory`: memory, which forgets all when the process ends.
     InMemory,
+    /// `storage.s3`, or `storage.s3aws`: a bucket of an S3 store.
+    S3(Box<Options>),
 }
 
 /// What becomes of uploads that were begun and not finished.
@@ -66,6 +71,11 @@ pub struct UploadPurging {
 }
 
 impl Storage {
+    /// Whether clients may be sent to the store for the bytes of a blob.
+    pub fn may_redirect(&self) -> bool {
+        matches!(self.driver, Driver::S3(_)) && !self.is_redirect_disabled
+    }
+
     /// Reads `storage` from the whole configuration.
     pub(super) fn read(root: &mut Section<'_>, defaults: Defaults) -> Self {
         let mut section = root.section("storage");
@@ -94,7 +104,7 @@ impl Storage {
 
 fn driver(section: &mut Section<'_>, defaults: Defaults) -> Driver {
     let mut chosen: Vec<(&'static str, &Entry)> = Vec::new();
-    for name in ["filesystem", "inmemory"]
+    for name in ["filesystem", "inmemory", "s3", "s3aws"]
         .into_iter()
         .chain(unbuilt::DRIVERS)
     {
@@ -117,15 +127,22 @@ fn driver(section: &mut Section<'_>, defaults: Defaults) -> Driver {
             );
         }
     }
-    // Both are read in any case, so that mistakes in the one not chosen show too.
+    // Each is read in any case, so that mistakes in those not chosen show too.
     let root = filesystem_root(&mut section.section("filesystem"), defaults);
     drop(section.section("inmemory"));
-    match chosen.as_slice() {
-        [("inmemory", entry)] => {
+    let mut s3_options = None;
+    for name in ["s3", "s3aws"] {
+        if section.entry(name).is_some() {
+            s3_options = Some(s3::read(&mut section.section(name)));
+        }
+    }
+    match (chosen.as_slice(), s3_options) {
+        ([("inmemory", entry)], _) => {
             let message = "storage.inmemory forgets every blob when the process ends";
             report.warn(&entry.origin, message);
             Driver::InMemory
         }
+        ([_], Some(options)) => Driver::S3(Box::new(options)),
         _ => Driver::Filesystem { root },
     }
 }

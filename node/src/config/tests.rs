@@ -4,6 +4,7 @@ mod environment;
 mod file;
 mod hostile;
 mod refusals;
+mod s3;
 
 use std::fs;
 use std::path::PathBuf;

@@ -6,8 +6,8 @@
 use super::reader::Section;
 use super::tree::{Scalar, Value};
 
-/// Distribution's storage drivers, of which none is built yet.
-pub(super) const DRIVERS: [&str; 6] = ["s3", "s3aws", "gcs", "azure", "swift", "oss"];
+/// Those of Distribution's storage drivers that are not built yet.
+pub(super) const DRIVERS: [&str; 4] = ["gcs", "azure", "swift", "oss"];
 
 /// Why a storage driver must not be ignored.
 pub(super) const DRIVER_REASON: &str =
@@ -106,6 +106,7 @@ pub(super) fn warn_if_needless(section: &mut Section<'_>, key: &'static str) {
         "redis" | "storage.cache" => "metadata is kept on every node and read from there",
         "storage.tag" => "tags are looked up in one step, however many there are",
         "storage.filesystem.maxthreads" => "the number of threads is chosen to fit the machine",
+        _ if key.starts_with("multipartcopy") => "nothing is copied when an upload ends",
         _ => "Roadstead has no use for it",
     };
     section.report().warn(

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use actix_web::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
+    LOCATION, RANGE,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use roadstead_proto::{Digest, RepositoryName};
@@ -14,6 +15,7 @@ use super::response::{CONTENT_DIGEST, IMMUTABLE, LengthOnly, StreamedBlob, etag_
 use super::server::Shared;
 use crate::error::RegistryError;
 use crate::limits::QUOTED_MAX;
+use crate::service::OpenBlob;
 
 fn with_headers(mut response: HttpResponseBuilder, digest: &Digest) -> HttpResponseBuilder {
     response
@@ -40,7 +42,7 @@ pub(super) async fn head(
     Ok(response.body(LengthOnly(size)))
 }
 
-/// end-2, `GET`: the blob, or the part of it that `Range` names.
+/// end-2, `GET`: the blob, or the part of it that `Range` names; or where the store serves it.
 pub(super) async fn get(
     shared: &Shared,
     request: &HttpRequest,
@@ -62,11 +64,21 @@ pub(super) async fn get(
         Some(text) => parse_range(text, size),
         None => Ok(None),
     };
-    let opened = shared.registry.open_blob(name, digest, pick).await?;
-    let range = opened.reader.range();
-    let mut response = if pick(opened.size)?.is_some() {
+    let (size, reader) = match shared.registry.open_blob(name, digest, pick).await? {
+        OpenBlob::Here { size, reader } => (size, reader),
+        OpenBlob::Elsewhere(url) => {
+            // A key to the blob for as long as it is valid: nobody may keep it for others.
+            return Ok(HttpResponse::TemporaryRedirect()
+                .insert_header((LOCATION, url.as_str()))
+                .insert_header((CONTENT_DIGEST, digest.as_str()))
+                .insert_header((CACHE_CONTROL, "no-store"))
+                .finish());
+        }
+    };
+    let range = reader.range();
+    let mut response = if pick(size)?.is_some() {
         let mut response = HttpResponse::PartialContent();
-        let (last, size) = (range.end - 1, opened.size);
+        let last = range.end - 1;
         response.insert_header((
             CONTENT_RANGE,
             format!("bytes {}-{last}/{size}", range.start),
@@ -78,10 +90,10 @@ pub(super) async fn get(
     response.insert_header((CONTENT_TYPE, "application/octet-stream"));
     let length = range.end - range.start;
     let lane = request.conn_data::<Lane>().filter(|_| length > 0);
-    let Some((lane, region)) = lane.zip(opened.reader.file()) else {
-        return Ok(response.body(StreamedBlob::new(length, opened.reader.into_chunks())));
+    let Some((lane, region)) = lane.zip(reader.file()) else {
+        return Ok(response.body(StreamedBlob::new(length, reader.into_chunks())));
     };
-    let body = FileBody::new(lane.clone(), region, opened.reader);
+    let body = FileBody::new(lane.clone(), region, reader);
     let sent = body.sent();
     let mut response = response.no_chunking(length).body(body);
     response.extensions_mut().insert(sent);

@@ -51,6 +51,7 @@ fn code(error: &RegistryError) -> ErrorCode {
         | E::StoreChanged
         | E::CollectionStopped(_)
         | E::NoSpace(_)
+        | E::StoreRefuses(_)
         | E::Unavailable { .. } => ErrorCode::Unavailable,
         E::BlobDamaged { .. } | E::Internal(_) => ErrorCode::Unknown,
     }
@@ -97,6 +98,7 @@ fn status(error: &RegistryError) -> StatusCode {
         | E::StoreChanged
         | E::CollectionStopped(_)
         | E::NoSpace(_)
+        | E::StoreRefuses(_)
         | E::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         E::BlobDamaged { .. } | E::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -244,6 +246,53 @@ mod tests {
             RegistryError::UploadMoving,
         ] {
             assert!(error.error_response().headers().contains_key(RETRY_AFTER));
+        }
+    }
+
+    #[test]
+    fn trouble_of_the_store_is_never_an_absence() {
+        use roadstead_storage::Error as E;
+        let (subject, key) = (|| "read x".to_owned(), "x".to_owned());
+        let source = || "secret".into();
+        for (error, expected) in [
+            (
+                E::Unavailable {
+                    subject: subject(),
+                    source: source(),
+                },
+                503,
+            ),
+            (
+                E::PermissionDenied {
+                    subject: subject(),
+                    source: source(),
+                },
+                503,
+            ),
+            (
+                E::NoSpace {
+                    subject: subject(),
+                    source: source(),
+                },
+                503,
+            ),
+            (E::Busy { key: key.clone() }, 503),
+            (E::Sealed { key }, 500),
+            (E::Stopped { subject: subject() }, 500),
+            (
+                E::NotFound {
+                    subject: subject(),
+                    source: None,
+                },
+                500,
+            ),
+        ] {
+            let kind = error.kind();
+            let error = RegistryError::store(error);
+            assert_eq!(error.status_code().as_u16(), expected, "{kind}");
+            assert!(!error.to_string().contains("secret"), "{kind}");
+            let is_told = error.error_response().headers().contains_key(RETRY_AFTER);
+            assert_eq!(is_told, expected == 503, "{kind}");
         }
     }
 }

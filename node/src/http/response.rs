@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 use roadstead_storage::Error as StorageError;
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// The digest of what is answered (end-2, end-3).
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -56,9 +56,10 @@ pub(super) fn etag_matches(header: Option<&HeaderValue>, digest: &str) -> bool {
 }
 
 /// A body of a known length, out of the object store. An error in the middle breaks the
-/// connection: the length was promised.
+/// connection, and so does an end that comes too early: the length was promised.
 pub(super) struct StreamedBlob {
     length: u64,
+    left: u64,
     chunks: BoxStream<'static, Result<Bytes, StorageError>>,
 }
 
@@ -67,7 +68,33 @@ impl StreamedBlob {
         length: u64,
         chunks: BoxStream<'static, Result<Bytes, StorageError>>,
     ) -> Self {
-        Self { length, chunks }
+        Self {
+            length,
+            left: length,
+            chunks,
+        }
+    }
+
+    /// Holds what came against what was promised. HTTP/2 would end such an answer as if it were
+    /// whole.
+    fn checked(
+        &mut self,
+        found: Option<Result<Bytes, StorageError>>,
+    ) -> Option<Result<Bytes, StorageError>> {
+        let (left, length) = (std::mem::take(&mut self.left), self.length);
+        let reason = match &found {
+            Some(Ok(chunk)) => match left.checked_sub(chunk.len() as u64) {
+                Some(left) => {
+                    self.left = left;
+                    return found;
+                }
+                None => format!("more than {length} bytes came"),
+            },
+            None if left > 0 => format!("{left} of {length} bytes did not come"),
+            None | Some(Err(_)) => return found,
+        };
+        let subject = "read an object".to_owned();
+        Some(Err(StorageError::Corrupt { subject, reason }))
     }
 }
 
@@ -82,11 +109,12 @@ impl MessageBody for StreamedBlob {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StorageError>>> {
-        let polled = self.chunks.as_mut().poll_next(context);
-        if let Poll::Ready(Some(Err(error))) = &polled {
+        let found = ready!(self.chunks.as_mut().poll_next(context));
+        let checked = self.checked(found);
+        if let Some(Err(error)) = &checked {
             tracing::error!(%error, "a blob broke off in the middle of an answer");
         }
-        polled
+        Poll::Ready(checked)
     }
 }
 
@@ -110,6 +138,11 @@ impl MessageBody for LengthOnly {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
+    use futures::StreamExt;
+    use futures::stream;
+
     use super::*;
 
     #[test]
@@ -118,6 +151,36 @@ mod tests {
             (range_of(0), range_of(1), range_of(10)),
             ("0-0".into(), "0-0".into(), "0-9".into())
         );
+    }
+
+    #[test]
+    fn bodies_keep_the_length_that_was_promised() {
+        let polled = |length, chunks: &[&'static [u8]]| {
+            let chunks: Vec<_> = chunks
+                .iter()
+                .map(|chunk| Ok(Bytes::from_static(chunk)))
+                .collect();
+            let mut body = Box::pin(StreamedBlob::new(length, stream::iter(chunks).boxed()));
+            let mut found = Vec::new();
+            let mut context = Context::from_waker(Waker::noop());
+            while let Poll::Ready(Some(chunk)) = body.as_mut().poll_next(&mut context) {
+                found.push(chunk.map_err(|error| error.to_string()));
+            }
+            found
+        };
+        let is_whole = |found: &[Result<Bytes, String>]| found.iter().all(Result::is_ok);
+        assert!(is_whole(&polled(0, &[])));
+        assert!(is_whole(&polled(5, &[b"abc", b"", b"de"])));
+        for (length, chunks, words) in [
+            (6, &[b"abc".as_slice(), b"de"][..], "1 of 6 bytes"),
+            (4, &[b"abc", b"de"], "more than 4 bytes"),
+            (1, &[], "1 of 1 bytes"),
+        ] {
+            let found = polled(length, chunks);
+            let last = found.last().expect("an error");
+            let error = last.as_ref().expect_err("it is not whole");
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

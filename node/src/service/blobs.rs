@@ -1,25 +1,33 @@
 //! Blobs that are stored: look, open, mount, delete.
 
 use std::ops::Range;
+use std::time::Duration;
 
+use roadstead_cluster::metadata::View;
 use roadstead_cluster::read::{self, LinkedBlob};
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::refusal::Reason;
 use roadstead_proto::rpc::metadata::{DeleteBlob, MarkDamaged, MountBlob, RenewHold};
 use roadstead_proto::{Digest, RepositoryName};
-use roadstead_storage::BlobReader;
+use roadstead_storage::{BlobReader, Error as StorageError, ObjectKey};
+use url::Url;
 
 use super::Registry;
 use crate::error::{RegistryError, outcome};
-use crate::limits::MOUNT_SOURCES_MAX;
+use crate::limits::{MOUNT_SOURCES_MAX, READING_DELAY, REDIRECT_VALID, REDIRECT_VALID_MIN};
 
-/// A blob that is being read.
+/// A blob that was asked for.
 #[derive(Debug)]
-pub struct OpenBlob {
-    /// Its size, whatever part is read.
-    pub size: u64,
-    /// The bytes.
-    pub reader: BlobReader,
+pub enum OpenBlob {
+    /// The store serves it itself, to whoever has this URL.
+    Elsewhere(Url),
+    /// It is being read here.
+    Here {
+        /// Its size, whatever part is read.
+        size: u64,
+        /// The bytes.
+        reader: BlobReader,
+    },
 }
 
 impl Registry {
@@ -94,43 +102,123 @@ impl Registry {
     }
 
     /// end-2, `GET`: opens a blob, or the part of it that `range` picks once the size is known.
+    ///
+    /// Where the client can be sent to the store, the object is not looked at and the range is the
+    /// store's affair.
     pub async fn open_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         range: impl Fn(u64) -> Result<Option<Range<u64>>, RegistryError>,
     ) -> Result<OpenBlob, RegistryError> {
-        let mut found = self.linked_blob(repository, digest).await?;
+        let (mut found, valid_for) = self.blob_to_open(repository, digest).await?;
         loop {
-            let range = range(found.blob.size)?;
+            if found.blob.damaged {
+                // Its bytes may be there and wrong: nobody is served what is known to be that.
+                let source = "it was marked damaged before; `roadstead verify --hash` takes the \
+                              mark back if the object is right";
+                let digest = digest.clone();
+                let source = source.into();
+                return Err(RegistryError::BlobDamaged { digest, source });
+            }
             let key = found
                 .blob
                 .object_key
                 .parse()
                 .map_err(RegistryError::store)?;
+            if let Some(url) = self.redirect(digest, &key, valid_for).await {
+                return Ok(OpenBlob::Elsewhere(url));
+            }
+            let range = range(found.blob.size)?;
             match self.store.read(&key, range).await {
                 Ok(reader) if reader.size() == found.blob.size => {
-                    return Ok(OpenBlob {
-                        size: found.blob.size,
-                        reader,
-                    });
+                    let size = found.blob.size;
+                    return Ok(OpenBlob::Here { size, reader });
                 }
                 Ok(reader) => {
                     let (size, actual) = (found.blob.size, reader.size());
                     let source = format!("the object {key} has {actual} bytes, not {size}");
-                    return Err(self.damaged(digest, &found, source.into()).await);
+                    return Err(self.wrong(digest, &found, &key, source.into()).await);
                 }
-                Err(error) if matches!(error, roadstead_storage::Error::NotFound { .. }) => {
+                Err(error @ StorageError::NotFound { .. }) => {
                     // It may have been collected and pushed again since the record was read: the
                     // client hears of it only if the record still says the same.
                     let again = self.linked_blob(repository, digest).await?;
                     if again.blob.object_key == found.blob.object_key {
-                        return Err(self.damaged(digest, &found, error.into()).await);
+                        return Err(self.wrong(digest, &found, &key, error.into()).await);
                     }
                     found = again;
                 }
+                // The range lies within the size that was recorded, so the object is shorter.
+                Err(
+                    error
+                    @ (StorageError::Corrupt { .. } | StorageError::RangeUnsatisfiable { .. }),
+                ) => return Err(self.wrong(digest, &found, &key, error.into()).await),
                 Err(error) => return Err(RegistryError::store(error)),
             }
+        }
+    }
+
+    /// A blob, and how long a URL may be valid that a client is sent to for it; `None` where it
+    /// passes through the node.
+    async fn blob_to_open(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(LinkedBlob, Option<Duration>), RegistryError> {
+        if !self.policy.may_redirect() {
+            return Ok((self.linked_blob(repository, digest).await?, None));
+        }
+        let (name, text) = (repository.as_str(), digest.as_str());
+        let found = self
+            .metadata
+            .read(|view| Ok((read::blob(view, name, text)?, read::settings(view)?)))
+            .await;
+        let (found, settings) = found.map_err(RegistryError::metadata)?;
+        let found = found.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))?;
+        // While the URL is valid, collection must leave the object there.
+        let delay = settings.unwrap_or_default().reading_delay_ms;
+        let delay = delay.map_or(READING_DELAY, Duration::from_millis);
+        let valid_for = delay.min(REDIRECT_VALID);
+        let is_sent = valid_for >= REDIRECT_VALID_MIN;
+        Ok((found, is_sent.then_some(valid_for)))
+    }
+
+    /// Where the store serves an object to clients, if it does.
+    async fn redirect(
+        &self,
+        digest: &Digest,
+        key: &ObjectKey,
+        valid_for: Option<Duration>,
+    ) -> Option<Url> {
+        match self.store.redirect_url(key, valid_for?).await {
+            Ok(url) => url,
+            Err(error) => {
+                // If the store is down the client hears of it next, when the blob is opened.
+                tracing::warn!(%digest, %error, "a client is not redirected: the blob is streamed");
+                None
+            }
+        }
+    }
+
+    /// What the store answered to a read does not fit the record. It is asked once more, in another
+    /// way, before the blob counts as damaged: an answer may be wrong where the object is right.
+    async fn wrong(
+        &self,
+        digest: &Digest,
+        found: &LinkedBlob,
+        key: &ObjectKey,
+        source: crate::error::Source,
+    ) -> RegistryError {
+        match self.store.size(key).await {
+            Ok(size) if size == found.blob.size => RegistryError::Unavailable {
+                what: "the object store",
+                source,
+            },
+            Ok(_) | Err(StorageError::NotFound { .. } | StorageError::Corrupt { .. }) => {
+                self.damaged(digest, found, source).await
+            }
+            Err(error) => RegistryError::store(error),
         }
     }
 
@@ -146,6 +234,7 @@ impl Registry {
         let mark = MarkDamaged {
             digest: digest.to_string(),
             object_key,
+            sound: false,
         };
         // An unmounted store holds nothing, and is no reason to mark what is asked for meanwhile.
         if let Err(error) = self.guard.look().await {
@@ -171,9 +260,7 @@ impl Registry {
             Some(from) => vec![from.to_string()],
             None => {
                 let text = digest.as_str();
-                let look = |view: &dyn roadstead_cluster::metadata::View| {
-                    read::holders_of_blob(view, text, MOUNT_SOURCES_MAX)
-                };
+                let look = |view: &dyn View| read::holders_of_blob(view, text, MOUNT_SOURCES_MAX);
                 self.metadata
                     .read(look)
                     .await

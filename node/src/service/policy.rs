@@ -13,6 +13,7 @@ use crate::limits::QUOTED_PATH_MAX;
 pub struct Policy {
     is_delete_enabled: bool,
     is_read_only: bool,
+    may_redirect: bool,
     is_validation_disabled: bool,
     allowed_urls: Vec<Regex>,
     denied_urls: Vec<Regex>,
@@ -37,6 +38,7 @@ impl Policy {
         Ok(Self {
             is_delete_enabled: config.storage.is_delete_enabled,
             is_read_only: config.storage.is_read_only,
+            may_redirect: config.storage.may_redirect(),
             is_validation_disabled: *is_disabled,
             allowed_urls: compile("validation.manifests.urls.allow", &urls.allow)?,
             denied_urls: compile("validation.manifests.urls.deny", &urls.deny)?,
@@ -63,6 +65,11 @@ impl Policy {
         } else {
             Err(RegistryError::DeleteDisabled)
         }
+    }
+
+    /// Whether clients may be sent to the store for the bytes of a blob.
+    pub fn may_redirect(&self) -> bool {
+        self.may_redirect
     }
 
     /// Whether the manifest is refused unless this exists.

@@ -1,4 +1,5 @@
-//! A store in memory between which and the collector a test stands: deletes wait or are refused.
+//! A store in memory between which and the collector a test stands: deletes wait or are refused,
+//! and unfinished writes lie beside objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,6 +28,8 @@ pub(super) struct Shim {
     // What is found under a key instead of its object.
     spoiled: Mutex<BTreeMap<String, Bytes>>,
     deletes: Mutex<BTreeMap<String, u64>>,
+    // Keys with an unfinished write beside whatever is stored there.
+    leftovers: Mutex<BTreeSet<ObjectKey>>,
     asked: Notify,
     gate: Arc<Semaphore>,
 }
@@ -49,6 +52,7 @@ impl Default for Shim {
             refused: Mutex::default(),
             spoiled: Mutex::default(),
             deletes: Mutex::default(),
+            leftovers: Mutex::default(),
             asked: Notify::new(),
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS / 2)),
         }
@@ -93,6 +97,16 @@ impl Shim {
     /// The next question for a size finds the store unmounted.
     pub(super) fn unmount_when_asked(&self) {
         self.is_about_to_go.store(true, Ordering::Relaxed);
+    }
+
+    /// Leaves an unfinished write beside what is stored under the key.
+    pub(super) fn leave_beside(&self, key: &ObjectKey) {
+        lock(&self.leftovers).insert(key.clone());
+    }
+
+    /// The keys that have an unfinished write beside what is stored.
+    pub(super) fn leftovers(&self) -> BTreeSet<ObjectKey> {
+        lock(&self.leftovers).clone()
     }
 
     /// How often the delete of a key was asked for.
@@ -179,14 +193,40 @@ impl BlobStore for Shim {
                 let missing = self.inner.size(&super::fresh_key()).await;
                 results.push(missing.map(drop));
             } else {
+                lock(&self.leftovers).remove(key);
                 results.extend(self.inner.delete(std::slice::from_ref(key)).await);
             }
         }
         results
     }
 
+    async fn discard_unfinished(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
+        let refused = lock(&self.refused).clone();
+        let mut results = Vec::new();
+        for key in keys {
+            if refused.contains(key.as_str()) {
+                let missing = self.inner.size(&super::fresh_key()).await;
+                results.push(missing.map(drop));
+            } else {
+                lock(&self.leftovers).remove(key);
+                let discarded = self.inner.discard_unfinished(std::slice::from_ref(key));
+                results.extend(discarded.await);
+            }
+        }
+        results
+    }
+
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo>> {
-        self.inner.list(prefix)
+        let beside = self.leftovers().into_iter().map(|key| {
+            Ok(ObjectInfo {
+                key,
+                size: 0,
+                unfinished: true,
+            })
+        });
+        let beside: Vec<_> = beside.collect();
+        let listed = self.inner.list(prefix);
+        listed.chain(futures::stream::iter(beside)).boxed()
     }
 
     async fn redirect_url(&self, key: &ObjectKey, valid_for: Duration) -> Result<Option<Url>> {

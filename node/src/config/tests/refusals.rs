@@ -69,7 +69,7 @@ fn what_is_not_built_is_refused_with_the_danger_of_ignoring_it() {
 
 #[test]
 fn each_driver_that_is_not_built_is_refused() {
-    for name in ["s3", "s3aws", "gcs", "azure", "swift", "oss"] {
+    for name in ["gcs", "azure", "swift", "oss"] {
         for storage in [
             format!("storage: {name}"),
             format!("storage: {{{name}: {{bucket: b}}}}"),

@@ -57,6 +57,7 @@ impl Scrape<'_> {
             ("links", counts.links),
             ("objects", counts.objects),
             ("orphans", counts.orphans),
+            ("leftovers", counts.leftovers),
         ] {
             collected.get_or_create(&KindLabels { kind }).inc_by(count);
         }
@@ -101,6 +102,11 @@ impl Scrape<'_> {
                 "roadstead_gc_sweep_orphans",
                 "Objects that it found and nothing names",
                 swept.orphans as f64,
+            ),
+            (
+                "roadstead_gc_sweep_leftovers",
+                "Unfinished writes that it found beside objects of blobs",
+                swept.leftovers as f64,
             ),
             (
                 "roadstead_gc_sweep_failed",
