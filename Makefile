@@ -19,13 +19,15 @@ selection := --release --locked --workspace --all-features
 product := --release --locked --workspace
 # The suites that `make test` leaves out. By name, and without --all-targets, beside which cargo
 # passes over them.
-slow := --test crash --test collection --test pressure
+slow := --test crash --test collection --test pressure --test stores
+# Suites with blobs in the bucket that tests/stores/run has made.
+on_store := env ROADSTEAD_SUITE_STORE=s3 cargo test $(selection)
 # A workspace of its own: see tests/volatile/Cargo.toml.
 volatile := --release --locked --manifest-path tests/volatile/Cargo.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash collect pressure nightly verify fix conformance clients bench bench-gc
-.PHONY: audit-advisories
+.PHONY: help run test crash collect pressure stores stores-short nightly verify fix conformance clients
+.PHONY: bench bench-gc bench-store audit-advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,9 +65,26 @@ pressure: ## full disks, stalled disks, many uploads and connections, a wrong cl
 	cargo build $(selection) --bin roadstead
 	cargo test $(selection) --test pressure -- --test-threads 1
 
+# One test at a time: each wants the store for itself, and counts what it is asked. Then the suites of
+# other targets that do not look into folders, with blobs on the store.
+stores: ## the S3 driver on real servers, which are built first; STORES="garage versitygw" chooses
+	@deploy/setup stores
+	cargo build $(volatile)
+	cargo build $(selection) --bin roadstead --test stores --test collection --test crash
+	tests/stores/run $(STORES) -- cargo test $(selection) --test stores -- --test-threads 1
+	tests/stores/run $(STORES) -- $(on_store) --test collection -- stress --nocapture
+	tests/stores/run $(STORES) -- $(on_store) --test crash -- kills --test-threads 1
+
+stores-short: ## those of its tests that take seconds, on versitygw alone
+	@deploy/setup stores
+	cargo build $(selection) --bin roadstead --test stores
+	tests/stores/run versitygw -- cargo test $(selection) --test stores -- \
+		contract requests chunks damage --test-threads 1
+
 nightly: ## the long tests: what `make crash` and `make collect` do in minutes, for over an hour
 	ROADSTEAD_CRASH_KILLS=3000 $(MAKE) crash
 	ROADSTEAD_COLLECT_OPERATIONS=500000 ROADSTEAD_COLLECT_KILLS=100 $(MAKE) collect
+	$(MAKE) stores
 
 verify: ## check format, lints, documentation, layout and dependencies; changes no file
 	@deploy/setup verify
@@ -87,10 +106,10 @@ fix: ## format the code, and repair what clippy can repair
 	cargo clippy $(selection) --all-targets --fix --allow-dirty --allow-staged
 	cargo clippy $(selection) $(slow) --fix --allow-dirty --allow-staged
 
-conformance: ## run the official conformance tool of the specification against the registry
+conformance: ## run the official conformance tool against the registry; STORES=garage puts blobs there
 	@deploy/setup conformance
 	cargo build $(product) --bin roadstead
-	tests/conformance/run
+	$(if $(STORES),tests/stores/run $(STORES) -- env CONFORMANCE_STORE=s3) tests/conformance/run
 
 bench: ## measure beside other registries; PARTS="manifest images" chooses, WRITE=file keeps the tables
 	@deploy/setup bench
@@ -104,6 +123,12 @@ bench-gc: ## measure garbage collection, beside Distribution's; PARTS and WRITE 
 		sed -n 's/.*"executable":"\([^"]*\/among-[^"]*\)".*/\1/p') && \
 	cargo build $(product) --bin roadstead && \
 	AMONG=$$among tests/bench/run-gc $(if $(WRITE),--write $(WRITE)) $(PARTS)
+
+# On Garage: versitygw writes a large object anew when it is completed, which takes as long as it is.
+bench-store: ## measure on an object store, beside Distribution; PARTS and WRITE as for bench, STORES too
+	@deploy/setup bench-store
+	cargo build $(product) --bin roadstead
+	tests/stores/run $(or $(STORES),garage) -- tests/bench/run-store $(if $(WRITE),--write $(WRITE)) $(PARTS)
 
 clients: ## push and pull with docker, podman, containerd, crane, oras and others
 	@deploy/setup clients

@@ -11,7 +11,7 @@ from beside import beside
 from collecting import GRACE, collecting, leave_garbage
 from gotools import Problem
 from load import PULLERS, PULLS, PUSHERS, PUSHES, Load, seed_pulled
-from report import GARBAGE, versions, write_half
+from report import GARBAGE, replace_section, versions
 from scale import scaled
 from servers import program, say
 
@@ -211,4 +211,4 @@ Versions: {versions}.
 
 def write_section(path, report, parts):
     found = versions(("roadstead", "docker-registry"))
-    write_half(path, report.page(SECTION, "run-gc", parts, found))
+    replace_section(path, GARBAGE, report.page(SECTION, "run-gc", parts, found))

@@ -1,7 +1,7 @@
 """What was measured as tables: for the terminal and for docs/benchmarks.md.
 
-The page has two writers: `run` writes its beginning, and `run-gc` the section about garbage collection
-at its end. Each leaves what the other wrote.
+The page has three writers: `run` writes its beginning, and `run-gc` and `run-store` each a section behind
+that. Each leaves what the others wrote.
 """
 
 import os
@@ -15,8 +15,10 @@ from servers import OLAREG, program, roadstead
 
 SERVERS = ("roadstead", "distribution", "olareg", "nginx")
 
-# Begins what `run-gc` writes.
+# Begin what `run-gc` and `run-store` write, in this order.
 GARBAGE = "## Garbage collection\n"
+STORES = "## Object stores\n"
+SECTIONS = (GARBAGE, STORES)
 
 PAGE = """# Benchmarks
 
@@ -107,10 +109,10 @@ class Report:
         return [target for target in self.targets if not target.met()]
 
     def measured(self):
-        head = ["measured", *SERVERS, "other"]
-        rows = [head]
+        measured = [server for server in SERVERS if any(server in values for _, values, _ in self.rows)]
+        rows = [["measured", *measured, "other"]]
         for what, values, form in self.rows:
-            cells = [form.format(values[server]) if server in values else "" for server in SERVERS]
+            cells = [form.format(values[server]) if server in values else "" for server in measured]
             other = [f"{name} {form.format(value)}" for name, value in values.items() if name not in SERVERS]
             rows.append([what, *cells, ", ".join(other)])
         return rows
@@ -131,24 +133,32 @@ class Report:
         )
 
 
-def halves(path):
-    """What each of the two has written into the file: the page, and the section."""
+def divided(path):
+    """What the file has: the page, and the sections by their headings."""
     text = path.read_text() if path.exists() else ""
-    page, heading, section = text.partition("\n" + GARBAGE)
-    return page, heading + section
+    sections = {}
+    for heading in reversed(SECTIONS):
+        text, found, rest = text.partition("\n" + heading)
+        sections[heading] = (heading + rest).strip("\n") if found else ""
+    return text, sections
+
+
+def put_together(path, page, sections):
+    pieces = [page, *(sections[heading] for heading in SECTIONS)]
+    path.write_text("\n\n".join(piece.strip("\n") for piece in pieces if piece) + "\n")
 
 
 def write_page(path, report, parts):
-    _, section = halves(path)
+    _, sections = divided(path)
     found = versions(("roadstead", "docker-registry", "nginx"))
     page = report.page(PAGE, "run", parts, f"{found}, olareg {OLAREG.version}")
-    path.write_text(page + section)
+    put_together(path, page, sections)
 
 
-def write_half(path, section):
-    """Replaces the section about garbage collection, which begins with its heading."""
-    page, _ = halves(path)
-    path.write_text(page.rstrip("\n") + "\n\n" + section)
+def replace_section(path, heading, section):
+    """Replaces the section that begins with this heading."""
+    page, sections = divided(path)
+    put_together(path, page, {**sections, heading: section})
 
 
 def commit():

@@ -71,8 +71,7 @@ def free_port(ports=PORTS):
 
 ROADSTEAD_CONFIG = """version: 0.1
 storage:
-  filesystem:
-    rootdirectory: {data}
+{driver}
   delete:
     enabled: true
 http:
@@ -87,8 +86,7 @@ log:
 storage:
   cache:
     blobdescriptor: inmemory
-  filesystem:
-    rootdirectory: {data}
+{driver}
   delete:
     enabled: true
 http:
@@ -127,15 +125,16 @@ http {{
 """
 
 
-def command_of(name, folder, port, settings):
+def command_of(name, folder, port, settings, driver=None):
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
     config = folder / "config"
+    driver = driver or f"  filesystem:\n    rootdirectory: {data}"
     if name == "roadstead":
-        config.write_text(ROADSTEAD_CONFIG.format(data=data, port=port) + settings)
+        config.write_text(ROADSTEAD_CONFIG.format(driver=driver, port=port) + settings)
         return [roadstead(), "serve", str(config)]
     if name == "distribution":
-        config.write_text(DISTRIBUTION_CONFIG.format(data=data, port=port))
+        config.write_text(DISTRIBUTION_CONFIG.format(driver=driver, port=port))
         return [program("docker-registry", "DISTRIBUTION"), "serve", str(config)]
     if name == "olareg":
         return [olareg(), "serve", "--addr", "127.0.0.1", "--port", str(port), "--dir", str(data)]
@@ -150,15 +149,15 @@ def command_of(name, folder, port, settings):
 class Server:
     """A started server, and what the kernel knows of it."""
 
-    def __init__(self, name, folder, traced=False, settings=""):
-        """`settings` are further lines of Roadstead's configuration."""
+    def __init__(self, name, folder, traced=False, settings="", driver=None):
+        """`settings` are further lines of Roadstead's configuration, `driver` those of another store."""
         self.name = name
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.log = self.folder / "log"
         self.trace = self.folder / "trace"
-        command = command_of(name, self.folder, self.port, settings)
+        command = command_of(name, self.folder, self.port, settings, driver)
         if traced:
             tracer = [program("strace"), "-f", "--seccomp-bpf", "-qq", "-e", f"trace={SYNCS}"]
             command = [*tracer, "-e", "signal=none", "-o", str(self.trace), *command]
@@ -246,8 +245,8 @@ def tail(path, lines=20):
 
 
 @contextlib.contextmanager
-def running(name, folder, traced=False, settings=""):
-    server = Server(name, folder, traced, settings)
+def running(name, folder, traced=False, settings="", driver=None):
+    server = Server(name, folder, traced, settings, driver)
     try:
         yield server
     except BaseException:

@@ -7,12 +7,15 @@
 //! what it started. So tests run in parallel, and none passes by luck.
 
 pub mod answer;
+pub mod bucket;
 pub mod chance;
 pub mod client;
 pub mod fixture;
 pub mod folder;
 pub mod mount;
+pub mod place;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod seed;
 pub mod setup;
@@ -21,9 +24,12 @@ pub mod volume;
 pub mod wait;
 
 pub use answer::Answer;
+pub use bucket::Bucket;
 pub use chance::Chance;
 pub use client::{Client, Repository, Upload};
 pub use mount::Mount;
+pub use place::Place;
 pub use process::Registry;
+pub use proxy::Proxy;
 pub use setup::Setup;
 pub use volume::Volume;

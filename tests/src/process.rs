@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use roadstead_proto::Digest;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -340,7 +341,20 @@ impl Registry {
 
     /// How many objects lie in the store.
     pub fn objects(&self) -> Objects {
-        folder::objects(&self.data())
+        match self.setup.place() {
+            Some(place) => place.counted(),
+            None => folder::objects(&self.data()),
+        }
+    }
+
+    /// The digest of every whole object of the store, read and hashed, and where each lies.
+    pub fn digests(&self) -> Vec<(String, Digest)> {
+        if let Some(place) = self.setup.place() {
+            return place.digests();
+        }
+        let found = folder::digests(&self.data()).into_iter();
+        let found = found.map(|(path, digest)| (path.display().to_string(), digest));
+        found.collect()
     }
 
     /// Waits until the store holds exactly these objects and no unfinished write.

@@ -8,6 +8,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::Place;
+
 /// A configuration in the making.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -17,6 +19,7 @@ pub struct Setup {
     descriptors_max: Option<u32>,
     is_unprivileged: bool,
     has_default_administration: bool,
+    place: Option<Place>,
 }
 
 impl Default for Setup {
@@ -42,6 +45,7 @@ impl Setup {
             descriptors_max: None,
             is_unprivileged: false,
             has_default_administration: false,
+            place: None,
         }
     }
 
@@ -60,6 +64,33 @@ impl Setup {
         let lines = lines.lines().map(str::to_owned);
         sections.entry(section).or_default().extend(lines);
         self
+    }
+
+    /// Keeps everything below this folder; or metadata alone, and blobs in a bucket, where this run
+    /// is to do so.
+    pub fn with_data_in(self, folder: &str) -> Self {
+        match Place::if_chosen() {
+            None => self.with(
+                "storage",
+                &format!("filesystem:\n  rootdirectory: {folder}"),
+            ),
+            Some(place) => {
+                // Where the filesystem driver has it.
+                let metadata = format!("datadir: {folder}/roadstead/metadata");
+                self.with("cluster", &metadata).with_blobs_in(place)
+            }
+        }
+    }
+
+    /// Keeps blobs in a bucket.
+    pub fn with_blobs_in(self, place: Place) -> Self {
+        let mut setup = self.with("storage", &place.storage());
+        setup.place = Some(place);
+        setup
+    }
+
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// Serves operators on a second port.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use roadstead_proto::Digest;
-use roadstead_tests::{Registry, folder, wait};
+use roadstead_tests::{Registry, wait};
 
 use super::measured::{WAITING, collected, waiting};
 use super::worker::{Cut, Worker};
@@ -105,9 +105,8 @@ fn compare(
     workers: &[Worker<'_>],
 ) -> Result<(), String> {
     let mut found: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-    for (path, digest) in folder::digests(&registry.data()) {
-        let paths = found.entry(digest).or_default();
-        paths.push(path.display().to_string());
+    for (place, digest) in registry.digests() {
+        found.entry(digest).or_default().push(place);
     }
     let mut complaints = Vec::new();
     let mut about = Vec::new();

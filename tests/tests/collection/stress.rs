@@ -37,8 +37,6 @@ untagged:
   age: 2s";
 
 const STORAGE: &str = "\
-filesystem:
-  rootdirectory: {folder}/data
 delete:
   enabled: true
 maintenance:
@@ -49,6 +47,7 @@ maintenance:
 
 fn setup(administration: &str) -> Setup {
     Setup::empty()
+        .with_data_in("{folder}/data")
         .with("storage", STORAGE)
         .with("http", "addr: 127.0.0.1:{port}")
         .with_debug()

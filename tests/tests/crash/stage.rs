@@ -46,9 +46,9 @@ impl Stage {
             Some(volume) => volume.path().join("root").display().to_string(),
             None => "{folder}/data".to_owned(),
         };
-        let storage = format!("filesystem:\n  rootdirectory: {root}\ndelete:\n  enabled: true");
         let setup = Setup::empty()
-            .with("storage", &storage)
+            .with_data_in(&root)
+            .with("storage", "delete:\n  enabled: true")
             .with("http", "addr: 127.0.0.1:{port}");
         let records = (0..CLIENTS).map(|client| {
             // Apart from each other, and from the layers that they share.
