@@ -254,7 +254,7 @@ impl Upload {
             match body.recv().await {
                 Some(Piece::Data(data)) => self.write(data).await?,
                 Some(Piece::End) => break,
-                None => return Err(Failure::usable(RegistryError::BodyBroken)),
+                None => return Err(self.break_off().await),
             }
             if looked.elapsed() >= UPLOAD_KNOWN_LOOK {
                 looked = Instant::now();
@@ -271,6 +271,19 @@ impl Upload {
                 }))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Has the store hold what came of a body that broke off: nobody knows whether there will be
+    /// more, and memory that it holds is missing to others.
+    async fn break_off(&mut self) -> Failure {
+        let stored = match &mut self.writer {
+            Some(writer) => writer.checkpoint().await.map(drop),
+            None => Ok(()),
+        };
+        match stored {
+            Ok(()) => Failure::usable(RegistryError::BodyBroken),
+            Err(error) => Failure::broken(RegistryError::store(error)),
         }
     }
 

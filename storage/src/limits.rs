@@ -123,3 +123,6 @@ pub(crate) const STORE_DELETED_AT_ONCE: usize = 1000;
 
 /// Keys that are looked up at once for a deletion, so that it does not take all connections.
 pub(crate) const STORE_DELETES_AT_ONCE: usize = 8;
+
+/// Time that an upload waits for memory before it is refused: less than clients wait.
+pub(crate) const BUFFER_WAIT_TIME: Duration = Duration::from_secs(30);

@@ -82,7 +82,6 @@ pub(crate) enum Kind {
     Damage {
         digest: u8,
         is_current: bool,
-        is_sound: bool,
     },
     Put {
         repository: u8,
@@ -252,10 +251,8 @@ fn blobs() -> impl Strategy<Value = Kind> {
         3 => renew.prop_map(|(repository, blobs, manifest)| Kind::Renew {
             repository, blobs, manifest
         }),
-        4 => (byte(), prop_oneof![4 => Just(true), 1 => Just(false)], any::<bool>())
-            .prop_map(|(digest, is_current, is_sound)| Kind::Damage {
-                digest, is_current, is_sound
-            }),
+        4 => (byte(), prop_oneof![4 => Just(true), 1 => Just(false)])
+            .prop_map(|(digest, is_current)| Kind::Damage { digest, is_current }),
     ]
 }
 

@@ -20,7 +20,10 @@ impl Upload {
         let Some(checkpoint) = self.acknowledged.checkpoint.clone() else {
             return self.start_over().await;
         };
-        drop(self.writer.take());
+        if let Some(mut writer) = self.writer.take() {
+            // Nothing that it has sent may arrive later, in the place of what follows.
+            writer.checkpoint().await.map_err(store_failed)?;
+        }
         if self.former_key.is_some() {
             self.take_over(&checkpoint).await?;
         } else {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use roadstead_cluster::{Options, read};
-use roadstead_storage::{Memory, Result as StoreResult};
+use roadstead_storage::faulty::Plan;
+use roadstead_storage::{Action as StoreAction, Faulty, Memory, Result as StoreResult};
 
 use super::*;
 use crate::founding;
@@ -156,6 +157,24 @@ async fn a_broken_body_is_kept_and_can_be_dropped() {
             .expect("what broke off is not part of it");
         assert_eq!(node.blob(&digest).await.unwrap(), content);
     }
+}
+
+/// Memory that it holds would be missing to others, and what it has sent could arrive later in the
+/// place of what follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_body_is_stored_and_settled_before_the_upload_goes_back() {
+    let mut node = node().await;
+    let store = Arc::new(Faulty::new(Arc::clone(&node.tools.store), Plan::none()));
+    node.tools.store = Arc::<Faulty>::clone(&store);
+    let mut upload = node.begin().await;
+    take_in(&mut upload, None, b"abc").await;
+    upload.acknowledge().await.expect("it is durable");
+    assert_eq!(store.calls(StoreAction::Checkpoint), 1);
+    let failure = upload.append(chunk(None, b"zzz", false).await).await;
+    assert!(failure.expect_err("the body broke off").is_usable);
+    assert_eq!(store.calls(StoreAction::Checkpoint), 2);
+    take_in(&mut upload, Some(3), b"def").await;
+    assert_eq!(store.calls(StoreAction::Checkpoint), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

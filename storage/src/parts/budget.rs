@@ -8,12 +8,15 @@
 //! for one of them at a time, which it holds until its bytes are in the store.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use crate::limits::{BUFFER_BYTES_FIRST, BUFFER_BYTES_SPARE, PART_BYTES_MIN};
+use crate::error::{Error, Result};
+use crate::limits::{BUFFER_BYTES_FIRST, BUFFER_BYTES_SPARE, BUFFER_WAIT_TIME, PART_BYTES_MIN};
 
 /// What is counted at once, in bytes: a semaphore counts to less than the bytes of large machines.
 const UNIT: u64 = 4096;
@@ -25,6 +28,7 @@ pub(crate) struct Budget {
     free_units: u32,
     spare: Arc<Semaphore>,
     kept: Mutex<VecDeque<Weak<Mutex<Option<Buffer>>>>>,
+    waiting: AtomicUsize,
 }
 
 /// Bytes of one upload, and what they have taken of the budget.
@@ -55,6 +59,7 @@ impl Budget {
             free_units,
             spare: Arc::new(Semaphore::new(1)),
             kept: Mutex::default(),
+            waiting: AtomicUsize::new(0),
         })
     }
 
@@ -151,13 +156,23 @@ impl Buffer {
         }
     }
 
-    /// Makes room for so many bytes, however long that takes.
+    /// Makes room for so many bytes, and waits for it as long as a client waits.
     ///
     /// Can be dropped: then nothing was taken.
-    pub(super) async fn reserve(&mut self, more: u64) {
+    pub(super) async fn reserve(&mut self, more: u64) -> Result<()> {
+        // Told before the look, so that what is kept after it is given away at once.
+        let _waiting = Waiting::new(&self.budget);
         if self.try_reserve(more) {
-            return;
+            return Ok(());
         }
+        let waited = timeout(BUFFER_WAIT_TIME, self.wait(more)).await;
+        waited.map_err(|_elapsed| Error::Unavailable {
+            subject: "wait for memory".to_owned(),
+            source: "other uploads hold all of storage.s3.buffermemory".into(),
+        })
+    }
+
+    async fn wait(&mut self, more: u64) {
         let Some(missing) = self.missing(more) else {
             return;
         };
@@ -195,13 +210,37 @@ impl Buffer {
     }
 
     /// Leaves what may be taken away when memory is short.
-    pub(super) fn keep(self) -> Kept {
+    pub(super) fn keep(mut self) -> Kept {
+        if self.spare.take().is_some() {
+            // What only one upload may hold is not kept for later.
+            return Kept(Arc::default());
+        }
         let budget = Arc::clone(&self.budget);
         let slot = Arc::new(Mutex::new(Some(self)));
         let mut kept = budget.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|other| other.strong_count() > 0);
         kept.push_back(Arc::downgrade(&slot));
+        drop(kept);
+        if budget.waiting.load(Ordering::SeqCst) > 0 {
+            budget.drop_kept();
+        }
         Kept(slot)
+    }
+}
+
+/// Counts somebody as waiting for as long as it lives.
+struct Waiting(Arc<Budget>);
+
+impl Waiting {
+    fn new(budget: &Arc<Budget>) -> Self {
+        budget.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(budget))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -250,25 +289,45 @@ mod tests {
         drop(buffer);
     }
 
-    #[test]
-    fn one_at_a_time_goes_on_when_all_is_held() {
+    #[tokio::test]
+    async fn one_at_a_time_goes_on_when_all_is_held() {
         let budget = Budget::new(32 * MIB);
         let mut first = filled(&budget, 4 * MIB);
         let mut second = filled(&budget, 4 * MIB);
         let others: Vec<_> = (0..4).map(|_| filled(&budget, 4 * MIB)).collect();
-        first
-            .reserve(4 * MIB)
-            .now_or_never()
-            .expect("the spare part");
+        first.reserve(4 * MIB).await.expect("the spare part");
         assert!(first.has_spare());
         let mut waiting = Box::pin(second.reserve(4 * MIB));
-        assert!(
-            waiting.as_mut().now_or_never().is_none(),
-            "there is only one"
-        );
+        assert!(waiting.as_mut().now_or_never().is_none(), "there is one");
         drop(first);
-        waiting.now_or_never().expect("it is free again");
+        waiting.await.expect("it is free again");
         drop(others);
+    }
+
+    #[tokio::test]
+    async fn tail_that_is_kept_goes_to_who_waits_already() {
+        let budget = Budget::new(32 * MIB);
+        let mut first = filled(&budget, 4 * MIB);
+        let mut second = filled(&budget, 4 * MIB);
+        let mut others: Vec<_> = (0..4).map(|_| filled(&budget, 4 * MIB)).collect();
+        first.reserve(4 * MIB).await.expect("the spare part");
+        let mut waiting = Box::pin(second.reserve(4 * MIB));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let kept = others.pop().map(Buffer::keep);
+        waiting.await.expect("what was kept");
+        assert!(kept.and_then(Kept::take).is_none());
+        assert!(first.keep().take().is_none(), "the spare part is not kept");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_too_long_is_told() {
+        let budget = Budget::new(32 * MIB);
+        let held = filled(&budget, 24 * MIB);
+        let mut first = budget.buffer();
+        first.reserve(MIB).await.expect("the spare part");
+        let refused = budget.buffer().reserve(MIB).await.unwrap_err();
+        assert!(refused.is_transient(), "{refused}");
+        drop(held);
     }
 
     #[test]

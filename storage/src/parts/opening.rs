@@ -186,12 +186,13 @@ impl TakingOver {
         } else {
             self.payload.bytes
         };
-        let rest = self.rest(from, offset).await?;
+        // The copy first, which may take long: nobody waits for the memory of the rest meanwhile.
         let copied = if from > 0 {
             Some(self.copy(from).await?)
         } else {
             None
         };
+        let rest = self.rest(from, offset).await?;
         Ok(Moved { copied, rest })
     }
 
@@ -201,7 +202,7 @@ impl TakingOver {
         if from == offset {
             return Ok(buffer);
         }
-        buffer.reserve(offset - from).await;
+        buffer.reserve(offset - from).await?;
         let bytes = match &self.payload.tail {
             None => self.of_object(0..offset).await?,
             Some(tail) => match self.store.get(&tail.name, 0..tail.bytes).await {

@@ -221,7 +221,8 @@ impl Writer {
             return Ok(());
         };
         let mut buffer = self.means.budget.buffer();
-        buffer.reserve(tail.bytes).await;
+        let reserved = buffer.reserve(tail.bytes).await;
+        self.stop(reserved)?;
         let store = Arc::clone(&self.means.store);
         let reading = self.start(async move { store.get(&tail.name, 0..tail.bytes).await });
         let read = joined("read a tail", reading.await);
@@ -320,7 +321,7 @@ impl Writer {
             self.send_part().await?;
         }
         self.settle().await?;
-        self.replaced.extend(self.tail.take().map(|tail| tail.name));
+        self.tail = None;
         if self.gathered.is_empty() {
             return Ok(());
         }
@@ -447,7 +448,8 @@ impl BlobWriter for Writer {
             if self.gathered.len() >= PART_BYTES_MIN {
                 self.send_part().await?;
             }
-            self.gathered.reserve(more).await;
+            let reserved = self.gathered.reserve(more).await;
+            self.stop(reserved)?;
         }
         self.gathered.push(&bytes);
         self.offset += more;
@@ -459,7 +461,9 @@ impl BlobWriter for Writer {
         self.settle_sealing().await?;
         self.settle().await?;
         let durable = self.durable.as_ref();
-        let is_durable = durable.is_some_and(|at| at.bytes + at.tail_bytes() == self.offset);
+        // A tail that a dropped call has sent as a part since is in the way of the next checkpoint.
+        let is_durable = durable
+            .is_some_and(|at| at.bytes == self.sent && at.bytes + at.tail_bytes() == self.offset);
         if !is_durable && self.offset > 0 && !matches!(self.sealing, Sealing::Sealed) {
             self.recall().await?;
             if matches!(self.sealing, Sealing::Open) {
@@ -470,6 +474,10 @@ impl BlobWriter for Writer {
         }
         let payload = self.payload();
         let checkpoint = payload.checkpoint(self.means.store.tag())?;
+        // Only now does no checkpoint need the former tail any more, once this one was applied.
+        let former = self.durable.take().and_then(|durable| durable.tail);
+        let former = former.filter(|former| payload.tail.as_ref() != Some(former));
+        self.replaced.extend(former.map(|tail| tail.name));
         self.durable = Some(payload);
         Ok(checkpoint)
     }
@@ -510,6 +518,8 @@ impl BlobWriter for Writer {
         }
         let mut leftovers = std::mem::take(&mut self.replaced);
         leftovers.extend(self.tail.take().map(|tail| tail.name));
+        let durable = self.durable.take().and_then(|durable| durable.tail);
+        leftovers.extend(durable.map(|tail| tail.name));
         self.remove(leftovers);
         Ok(self.offset)
     }

@@ -124,14 +124,15 @@ async fn remove_many(
                 answers.insert(name.clone(), Ok(()));
             }
             for failed in answer.errors() {
-                let Some(name) = failed.key().and_then(|key| bucket.name_of(key)) else {
-                    continue;
-                };
                 if failed.code() == Some("NoSuchKey") {
                     continue;
                 }
                 let said = [failed.code(), failed.message()];
                 let said = said.into_iter().flatten().collect::<Vec<_>>().join(": ");
+                let Some(name) = failed.key().and_then(|key| bucket.name_of(key)) else {
+                    // It may be any of them.
+                    return fail_all(bucket, names, &said, answers);
+                };
                 answers.insert(name.to_owned(), Err(refused(bucket, name, &said)));
             }
         }

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::AbortOnDrop;
 use super::bucket::Bucket;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parts::{joined, parse};
 use crate::store::ObjectInfo;
 
@@ -88,6 +88,14 @@ fn entry(name: &str, size: Option<i64>, is_upload: bool) -> Result<ObjectInfo> {
     })
 }
 
+/// A page says that more follow, but not where.
+fn cut_short(bucket: &Bucket, prefix: &str) -> Error {
+    Error::Unavailable {
+        subject: bucket.subject("list", prefix),
+        source: "the store's answer was cut short".into(),
+    }
+}
+
 async fn objects(bucket: &Bucket, prefix: &str, token: Option<String>) -> Result<Page> {
     let list = bucket.client.list_objects_v2().bucket(bucket.name());
     let list = list
@@ -99,10 +107,11 @@ async fn objects(bucket: &Bucket, prefix: &str, token: Option<String>) -> Result
         let name = bucket.name_of(object.key()?)?;
         Some(entry(name, object.size(), false))
     });
-    let next = match page.next_continuation_token() {
-        Some(token) if page.is_truncated() == Some(true) => Next::Objects {
+    let next = match (page.is_truncated(), page.next_continuation_token()) {
+        (Some(true), Some(token)) => Next::Objects {
             token: Some(token.to_owned()),
         },
+        (Some(true), None) => return Err(cut_short(bucket, prefix)),
         _ => Next::Uploads { markers: None },
     };
     Ok((entries.collect(), next))
@@ -121,10 +130,14 @@ async fn uploads(bucket: &Bucket, prefix: &str, markers: Option<(String, String)
         let name = bucket.name_of(upload.key()?)?;
         Some(entry(name, None, true))
     });
-    let next = match (page.next_key_marker(), page.next_upload_id_marker()) {
-        (Some(key), id) if page.is_truncated() == Some(true) => Next::Uploads {
-            markers: Some((key.to_owned(), id.unwrap_or_default().to_owned())),
-        },
+    let next = match (page.is_truncated(), page.next_key_marker()) {
+        (Some(true), Some(key)) => {
+            let id = page.next_upload_id_marker().unwrap_or_default();
+            Next::Uploads {
+                markers: Some((key.to_owned(), id.to_owned())),
+            }
+        }
+        (Some(true), None) => return Err(cut_short(bucket, prefix)),
         _ => Next::End,
     };
     Ok((entries.collect(), next))
@@ -155,10 +168,11 @@ pub(super) async fn held(bucket: &Bucket, name: &str, with_object: bool) -> Resu
                 names.push(found.to_owned());
             }
         }
-        next = match page.next_continuation_token() {
-            Some(token) if page.is_truncated() == Some(true) => Next::Objects {
+        next = match (page.is_truncated(), page.next_continuation_token()) {
+            (Some(true), Some(token)) => Next::Objects {
                 token: Some(token.to_owned()),
             },
+            (Some(true), None) => return Err(cut_short(bucket, name)),
             _ => Next::End,
         };
     }

@@ -3,12 +3,14 @@
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use bytes::Bytes;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::bucket::Bucket;
 use super::failure::{Failure, code, status};
 use super::requests::http_range;
 use crate::error::{Error, Result};
+use crate::limits::STORE_READ_TIME;
 use crate::path::PROBE_PREFIX;
 
 const CONTENT: &[u8] = b"roadstead looks whether it can store objects here";
@@ -40,14 +42,13 @@ pub(super) async fn run(bucket: &Bucket) -> Result<()> {
     let get = client.get_object().bucket(bucket.name()).key(&key);
     let get = get.range(http_range(&(1..5))).send().await;
     let get = get.map_err(|error| asked(bucket, "s3:GetObject", error))?;
-    let body = get
-        .body
-        .collect()
-        .await
-        .map_err(|error| Error::Unavailable {
-            subject: bucket.subject("read", &name),
-            source: error.into(),
-        })?;
+    let failed = |source| Error::Unavailable {
+        subject: bucket.subject("read", &name),
+        source,
+    };
+    let body = timeout(STORE_READ_TIME, get.body.collect()).await;
+    let body = body.map_err(|elapsed| failed(elapsed.into()))?;
+    let body = body.map_err(|error| failed(error.into()))?;
     if body.into_bytes() != CONTENT[1..5] {
         return Err(not_a_store(
             bucket,

@@ -91,7 +91,8 @@ async fn get(
     }
     let size = whole_size(&answer).ok_or_else(|| {
         let subject = bucket.subject("read", key.as_str());
-        Refused::Other(Error::corrupt(subject, "the store does not say its size"))
+        let source = "the store does not say its size".into();
+        Refused::Other(Error::Unavailable { subject, source })
     })?;
     Ok((size, answer.body))
 }
@@ -186,10 +187,10 @@ impl Reading {
                     self.body = body;
                     return Ok(());
                 }
-                Ok(Ok(_) | Err(Refused::Range | Refused::Other(Error::NotFound { .. }))) => {
+                Ok(Ok(_) | Err(Refused::Other(Error::NotFound { .. }))) => {
                     return Err(self.damaged("it has changed while it was read"));
                 }
-                Ok(Err(Refused::Other(Error::Unavailable { .. }))) => {}
+                Ok(Err(Refused::Range | Refused::Other(Error::Unavailable { .. }))) => {}
                 Ok(Err(Refused::Other(error))) => return Err(error),
                 Err(error) => {
                     let subject = self.bucket.subject("read", self.key.as_str());

@@ -183,7 +183,8 @@ impl PartStore for Bucket {
         {
             return Err(cut_short());
         }
-        let body = timeout(STORE_READ_TIME, answer.body.collect()).await;
+        let limit = STORE_READ_TIME + Duration::from_secs(wanted / STORE_BYTES_PER_SECOND_MIN);
+        let body = timeout(limit, answer.body.collect()).await;
         let failed = |source: Cause| Error::Unavailable {
             subject: subject.clone(),
             source,
