@@ -132,18 +132,14 @@ async fn next_number(store: &dyn PartStore, name: &str, payload: &Payload) -> Re
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
-        if let Some(tail) = &payload.tail {
-            let stored = store.size(&tail.name).await?;
-            if stored != tail.bytes {
-                return Err(more_than_stored(tail.bytes, stored));
-            }
-        }
+        check_tail(store, payload).await?;
         return Ok(payload.next_number);
     }
     let after = payload.next_number.saturating_sub(1);
     match store.highest_part(name, &payload.upload, after).await {
         // Requests whose answer never came may still be under way.
         Ok(highest) => {
+            check_tail(store, payload).await?;
             Ok(highest.map_or(after, |highest| highest.max(after)) + PARTS_AT_ONCE as u32 + 1)
         }
         Err(Error::NotFound { subject, source }) => match store.size(name).await {
@@ -153,6 +149,16 @@ async fn next_number(store: &dyn PartStore, name: &str, payload: &Payload) -> Re
         },
         Err(error) => Err(error),
     }
+}
+
+async fn check_tail(store: &dyn PartStore, payload: &Payload) -> Result<()> {
+    if let Some(tail) = &payload.tail {
+        let stored = store.size(&tail.name).await?;
+        if stored != tail.bytes {
+            return Err(more_than_stored(tail.bytes, stored));
+        }
+    }
+    Ok(())
 }
 
 fn more_than_stored(named: u64, stored: u64) -> Error {

@@ -352,6 +352,20 @@ async fn upload_goes_on_from_every_checkpoint_under_its_key() {
 }
 
 #[tokio::test]
+async fn nothing_goes_on_from_a_tail_that_is_gone() {
+    let bench = bench();
+    let mut writer = bench.opener.create(&key("a")).await.unwrap();
+    write(&mut writer, pattern(18 * MIB)).await;
+    applied(&mut writer).await;
+    write(&mut writer, pattern(7)).await;
+    let checkpoint = applied(&mut writer).await;
+    drop(writer);
+    bench.store.state().objects.clear();
+    let refused = bench.opener.resume(&key("a"), &checkpoint).await;
+    assert_eq!(refused.unwrap_err().kind(), "not_found");
+}
+
+#[tokio::test]
 async fn taken_over_upload_is_out_of_reach_of_its_former_writer() {
     let bench = bench();
     let whole = pattern(23 * MIB);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use futures::stream::{self, Stream};
 use tokio::runtime::Handle;
 
@@ -12,10 +13,13 @@ use crate::error::{Error, Result};
 use crate::parts::{joined, parse};
 use crate::store::ObjectInfo;
 
+/// The key and the id of the last upload of a page.
+type Markers = (String, String);
+
 /// Where a listing goes on.
 enum Next {
     Objects { token: Option<String> },
-    Uploads { markers: Option<(String, String)> },
+    Uploads { markers: Option<Markers> },
     End,
 }
 
@@ -117,7 +121,26 @@ async fn objects(bucket: &Bucket, prefix: &str, token: Option<String>) -> Result
     Ok((entries.collect(), next))
 }
 
-async fn uploads(bucket: &Bucket, prefix: &str, markers: Option<(String, String)>) -> Result<Page> {
+async fn uploads(bucket: &Bucket, prefix: &str, markers: Option<Markers>) -> Result<Page> {
+    let page = uploads_page(bucket, prefix, markers).await?;
+    let entries = page.uploads().iter().filter_map(|upload| {
+        let name = bucket.name_of(upload.key()?)?;
+        Some(entry(name, None, true))
+    });
+    let next = match after(bucket, prefix, &page)? {
+        Some(markers) => Next::Uploads {
+            markers: Some(markers),
+        },
+        None => Next::End,
+    };
+    Ok((entries.collect(), next))
+}
+
+async fn uploads_page(
+    bucket: &Bucket,
+    prefix: &str,
+    markers: Option<Markers>,
+) -> Result<ListMultipartUploadsOutput> {
     let (key_marker, id_marker) = markers.unzip();
     let list = bucket.client.list_multipart_uploads().bucket(bucket.name());
     let list = list.prefix(bucket.key(prefix));
@@ -125,22 +148,23 @@ async fn uploads(bucket: &Bucket, prefix: &str, markers: Option<(String, String)
         .set_key_marker(key_marker)
         .set_upload_id_marker(id_marker);
     let page = list.send().await;
-    let page = page.map_err(|error| bucket.failed("list uploads below", prefix, error))?;
-    let entries = page.uploads().iter().filter_map(|upload| {
-        let name = bucket.name_of(upload.key()?)?;
-        Some(entry(name, None, true))
-    });
-    let next = match (page.is_truncated(), page.next_key_marker()) {
+    page.map_err(|error| bucket.failed("list uploads below", prefix, error))
+}
+
+/// Where the page after this one begins; `None` after the last.
+fn after(
+    bucket: &Bucket,
+    prefix: &str,
+    page: &ListMultipartUploadsOutput,
+) -> Result<Option<Markers>> {
+    match (page.is_truncated(), page.next_key_marker()) {
         (Some(true), Some(key)) => {
             let id = page.next_upload_id_marker().unwrap_or_default();
-            Next::Uploads {
-                markers: Some((key.to_owned(), id.to_owned())),
-            }
+            Ok(Some((key.to_owned(), id.to_owned())))
         }
-        (Some(true), None) => return Err(cut_short(bucket, prefix)),
-        _ => Next::End,
-    };
-    Ok((entries.collect(), next))
+        (Some(true), None) => Err(cut_short(bucket, prefix)),
+        _ => Ok(None),
+    }
 }
 
 /// What the bucket holds of one upload.
@@ -176,17 +200,21 @@ pub(super) async fn held(bucket: &Bucket, name: &str, with_object: bool) -> Resu
             _ => Next::End,
         };
     }
-    let list = bucket.client.list_multipart_uploads().bucket(bucket.name());
-    let page = list.prefix(bucket.key(name)).send().await;
-    let page = page.map_err(|error| bucket.failed("list uploads of", name, error))?;
     let key = bucket.key(name);
-    let uploads = page
-        .uploads()
-        .iter()
-        .filter(|upload| upload.key() == Some(&key));
-    let uploads = uploads.filter_map(|upload| upload.upload_id().map(str::to_owned));
+    let mut ids = Vec::new();
+    let mut markers = None;
+    loop {
+        let page = uploads_page(bucket, name, markers).await?;
+        let uploads = page.uploads().iter();
+        let uploads = uploads.filter(|upload| upload.key() == Some(&key));
+        ids.extend(uploads.filter_map(|upload| upload.upload_id().map(str::to_owned)));
+        markers = after(bucket, name, &page)?;
+        if markers.is_none() {
+            break;
+        }
+    }
     Ok(Held {
         names,
-        uploads: uploads.collect(),
+        uploads: ids,
     })
 }
