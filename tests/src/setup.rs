@@ -77,7 +77,10 @@ impl Setup {
             Some(place) => {
                 // Where the filesystem driver has it.
                 let metadata = format!("datadir: {folder}/roadstead/metadata");
-                self.with("cluster", &metadata).with_blobs_in(place)
+                // The suite is about what the registry itself answers.
+                self.with("cluster", &metadata)
+                    .with("storage", "redirect:\n  disable: true")
+                    .with_blobs_in(place)
             }
         }
     }

@@ -154,6 +154,8 @@ impl Record {
 
     /// The manifest was there at this time or later, and its age did not begin before.
     pub(super) fn found(&mut self, manifest: &Arc<Manifest>, since: Instant) {
+        // What may have gone meanwhile is not held by what has just come.
+        self.lapse(Instant::now());
         self.unsure.remove(&manifest.digest);
         self.gone.retain(|gone| gone.digest != manifest.digest);
         let held = self.manifests.entry(manifest.digest.clone());
