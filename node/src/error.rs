@@ -118,6 +118,8 @@ pub enum RegistryError {
     NoSpace(#[source] Source),
     #[error("the object store refuses this registry; its log says more under this request's id")]
     StoreRefuses(#[source] Source),
+    #[error("other uploads hold all memory that uploads may have; try again in a moment")]
+    Crowded(#[source] Source),
     #[error("{what} cannot be reached; try again in a moment")]
     Unavailable { what: &'static str, source: Source },
     #[error("the bytes of {digest} are missing or damaged in the object store; push it again")]
@@ -155,6 +157,7 @@ impl RegistryError {
             // Keys that have expired, a clock that is off, a mount that has turned read-only:
             // what operators mend while clients wait.
             E::PermissionDenied { .. } => Self::StoreRefuses(error.into()),
+            E::NoMemory { .. } => Self::Crowded(error.into()),
             error if error.is_transient() => Self::Unavailable {
                 what: "the object store",
                 source: error.into(),

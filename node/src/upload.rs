@@ -254,7 +254,7 @@ impl Upload {
             match body.recv().await {
                 Some(Piece::Data(data)) => self.write(data).await?,
                 Some(Piece::End) => break,
-                None => return Err(self.break_off().await),
+                None => return Err(self.break_off(RegistryError::BodyBroken).await),
             }
             if looked.elapsed() >= UPLOAD_KNOWN_LOOK {
                 looked = Instant::now();
@@ -274,15 +274,15 @@ impl Upload {
         }
     }
 
-    /// Has the store hold what came of a body that broke off: nobody knows whether there will be
-    /// more, and memory that it holds is missing to others.
-    async fn break_off(&mut self) -> Failure {
+    /// Has the store hold what came of a body that is not taken in further: nobody knows whether
+    /// there will be more, and memory that it holds is missing to others.
+    async fn break_off(&mut self, reason: RegistryError) -> Failure {
         let stored = match &mut self.writer {
             Some(writer) => writer.checkpoint().await.map(drop),
             None => Ok(()),
         };
         match stored {
-            Ok(()) => Failure::usable(RegistryError::BodyBroken),
+            Ok(()) => Failure::usable(reason),
             Err(error) => Failure::broken(RegistryError::store(error)),
         }
     }
@@ -324,9 +324,15 @@ impl Upload {
         };
         let length = data.len() as u64;
         // The driver writes behind: the bytes are hashed while it does.
-        if let Err(error) = writer.write(data.clone()).await {
-            self.drop_object().await;
-            return Err(broken(error));
+        match writer.write(data.clone()).await {
+            Ok(()) => {}
+            Err(error @ roadstead_storage::Error::NoMemory { .. }) => {
+                return Err(self.break_off(RegistryError::store(error)).await);
+            }
+            Err(error) => {
+                self.drop_object().await;
+                return Err(broken(error));
+            }
         }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&data);

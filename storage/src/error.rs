@@ -51,6 +51,12 @@ pub enum Error {
         /// Why it did not work.
         source: Cause,
     },
+    /// Other uploads hold all the memory that uploads may have. The writer can be gone on with.
+    #[error("{subject}: other uploads hold all of storage.s3.buffermemory")]
+    NoMemory {
+        /// What was being done.
+        subject: String,
+    },
     /// The store or a quota is full.
     #[error("{subject}: no space is left")]
     NoSpace {
@@ -135,6 +141,7 @@ impl Error {
             Self::AlreadyExists { .. } => "already_exists",
             Self::Busy { .. } => "busy",
             Self::Unavailable { .. } => "unavailable",
+            Self::NoMemory { .. } => "no_memory",
             Self::NoSpace { .. } => "no_space",
             Self::PermissionDenied { .. } => "permission_denied",
             Self::InvalidKey { .. } => "invalid_key",
@@ -149,7 +156,10 @@ impl Error {
 
     /// Whether the same call may succeed later without anyone repairing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Busy { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::NoMemory { .. } | Self::Busy { .. }
+        )
     }
 
     /// Maps an error of the operating system; the only place that does.

@@ -53,7 +53,7 @@ fn code(error: &RegistryError) -> Code {
         | E::CollectionStopped(_)
         | E::StoreChanged
         | E::StoreRefuses(_) => Code::FailedPrecondition,
-        E::TooMany(_) | E::Short(_) | E::NoSpace(_) => Code::ResourceExhausted,
+        E::TooMany(_) | E::Short(_) | E::NoSpace(_) | E::Crowded(_) => Code::ResourceExhausted,
         E::Deleting | E::UploadMoving | E::Unhealthy | E::Draining | E::Unavailable { .. } => {
             Code::Unavailable
         }

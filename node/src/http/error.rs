@@ -52,6 +52,7 @@ fn code(error: &RegistryError) -> ErrorCode {
         | E::CollectionStopped(_)
         | E::NoSpace(_)
         | E::StoreRefuses(_)
+        | E::Crowded(_)
         | E::Unavailable { .. } => ErrorCode::Unavailable,
         E::BlobDamaged { .. } | E::Internal(_) => ErrorCode::Unknown,
     }
@@ -99,6 +100,7 @@ fn status(error: &RegistryError) -> StatusCode {
         | E::CollectionStopped(_)
         | E::NoSpace(_)
         | E::StoreRefuses(_)
+        | E::Crowded(_)
         | E::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         E::BlobDamaged { .. } | E::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -229,6 +231,7 @@ mod tests {
             (RegistryError::TooManyTags(65), 414, "65"),
             (RegistryError::TooMany("uploads"), 429, "uploads"),
             (RegistryError::Deleting, 503, "deleted"),
+            (RegistryError::Crowded("secret".into()), 503, "memory"),
             (RegistryError::ReadOnly, 405, "read-only"),
             (RegistryError::internal("secret"), 500, "log"),
         ] {
@@ -243,6 +246,7 @@ mod tests {
     fn what_may_be_tried_again_says_when() {
         for error in [
             RegistryError::TooMany("uploads"),
+            RegistryError::Crowded("secret".into()),
             RegistryError::UploadMoving,
         ] {
             assert!(error.error_response().headers().contains_key(RETRY_AFTER));

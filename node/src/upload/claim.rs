@@ -37,7 +37,10 @@ impl Upload {
         let writer = match &checkpoint {
             Some(checkpoint) => {
                 let former_key = former_key.as_ref();
-                Some(open_writer(tools, &object_key, checkpoint, former_key).await?)
+                match open_writer(tools, &object_key, checkpoint, former_key).await {
+                    Err(error) if is_lost(&error) => return Err(lost(tools, id, &error).await),
+                    opened => Some(opened.map_err(RegistryError::store)?),
+                }
             }
             None => None,
         };
@@ -81,12 +84,31 @@ async fn open_writer(
     object_key: &ObjectKey,
     checkpoint: &Checkpoint,
     former_key: Option<&ObjectKey>,
-) -> Result<Box<dyn BlobWriter>, RegistryError> {
-    let opened = match former_key {
+) -> roadstead_storage::Result<Box<dyn BlobWriter>> {
+    match former_key {
         None => tools.store.resume(object_key, checkpoint).await,
         Some(former) => tools.store.take_over(former, checkpoint, object_key).await,
-    };
-    opened.map_err(RegistryError::store)
+    }
+}
+
+/// Whether the store does not have what was acknowledged: somebody else has removed it.
+fn is_lost(error: &roadstead_storage::Error) -> bool {
+    use roadstead_storage::Error as E;
+    matches!(
+        error,
+        E::NotFound { .. } | E::AlreadyExists { .. } | E::InvalidCheckpoint { .. }
+    )
+}
+
+/// Ends an upload that nobody can go on with, so that its client begins another one.
+async fn lost(tools: &Tools, id: UploadId, error: &roadstead_storage::Error) -> RegistryError {
+    tracing::error!(%error, upload = %id, "the store has lost an upload; it is ended");
+    match tools.cancel(id).await {
+        Ok(()) | Err(RegistryError::UploadUnknown(_)) => {
+            RegistryError::UploadUnknown(id.to_string())
+        }
+        Err(error) => error,
+    }
 }
 
 /// A claim by this node, with a key that was never used.

@@ -10,13 +10,14 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
-use crate::limits::{BUFFER_BYTES_FIRST, BUFFER_BYTES_SPARE, BUFFER_WAIT_TIME, PART_BYTES_MIN};
+use crate::limits::{BUFFER_BYTES_FIRST, BUFFER_BYTES_SPARE, PART_BYTES_MIN};
 
 /// What is counted at once, in bytes: a semaphore counts to less than the bytes of large machines.
 const UNIT: u64 = 4096;
@@ -140,15 +141,18 @@ impl Buffer {
     /// Makes room for so many bytes if that needs no waiting.
     pub(super) fn try_reserve(&mut self, more: u64) -> bool {
         self.own();
-        let Some(missing) = self.missing(more) else {
-            return true;
-        };
         loop {
-            let units = self.budget.units(missing);
-            let free = Arc::clone(&self.budget.free);
-            if let Ok(permit) = free.try_acquire_many_owned(units) {
-                self.grow(missing, Some(permit));
-                return true;
+            // As much as is there, so that growing is rare; else what is needed.
+            for missing in [self.missing_with_room(more), self.missing(more)] {
+                let Some(missing) = missing else {
+                    return true;
+                };
+                let units = self.budget.units(missing);
+                let free = Arc::clone(&self.budget.free);
+                if let Ok(permit) = free.try_acquire_many_owned(units) {
+                    self.grow(missing, Some(permit));
+                    return true;
+                }
             }
             if !self.budget.drop_kept() {
                 return false;
@@ -156,19 +160,18 @@ impl Buffer {
         }
     }
 
-    /// Makes room for so many bytes, and waits for it as long as a client waits.
+    /// Makes room for so many bytes, and waits that long for it.
     ///
     /// Can be dropped: then nothing was taken.
-    pub(super) async fn reserve(&mut self, more: u64) -> Result<()> {
+    pub(super) async fn reserve(&mut self, more: u64, limit: Duration) -> Result<()> {
         // Told before the look, so that what is kept after it is given away at once.
         let _waiting = Waiting::new(&self.budget);
         if self.try_reserve(more) {
             return Ok(());
         }
-        let waited = timeout(BUFFER_WAIT_TIME, self.wait(more)).await;
-        waited.map_err(|_elapsed| Error::Unavailable {
-            subject: "wait for memory".to_owned(),
-            source: "other uploads hold all of storage.s3.buffermemory".into(),
+        let waited = timeout(limit, self.wait(more)).await;
+        waited.map_err(|_elapsed| Error::NoMemory {
+            subject: "take in more of an upload".to_owned(),
         })
     }
 
@@ -193,11 +196,16 @@ impl Buffer {
     fn missing(&self, more: u64) -> Option<u64> {
         let needed = self.len() + more;
         let capacity = self.bytes.capacity() as u64;
-        if needed <= capacity || self.has_spare() {
-            return None;
-        }
+        (needed > capacity && !self.has_spare()).then(|| needed - capacity)
+    }
+
+    /// The same, with room for what will come next.
+    fn missing_with_room(&self, more: u64) -> Option<u64> {
+        let missing = self.missing(more)?;
+        let capacity = self.bytes.capacity() as u64;
         let doubled = capacity.saturating_mul(2).max(BUFFER_BYTES_FIRST);
-        Some(needed.max(doubled.min(self.budget.part_bytes_max())) - capacity)
+        let doubled = doubled.min(self.budget.part_bytes_max());
+        Some(missing.max(doubled.saturating_sub(capacity)))
     }
 
     fn grow(&mut self, missing: u64, permit: Option<OwnedSemaphorePermit>) {
@@ -258,6 +266,7 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+    const LIMIT: Duration = Duration::from_secs(30);
 
     fn filled(budget: &Arc<Budget>, bytes: u64) -> Buffer {
         let mut buffer = budget.buffer();
@@ -295,9 +304,9 @@ mod tests {
         let mut first = filled(&budget, 4 * MIB);
         let mut second = filled(&budget, 4 * MIB);
         let others: Vec<_> = (0..4).map(|_| filled(&budget, 4 * MIB)).collect();
-        first.reserve(4 * MIB).await.expect("the spare part");
+        first.reserve(4 * MIB, LIMIT).await.expect("the spare part");
         assert!(first.has_spare());
-        let mut waiting = Box::pin(second.reserve(4 * MIB));
+        let mut waiting = Box::pin(second.reserve(4 * MIB, LIMIT));
         assert!(waiting.as_mut().now_or_never().is_none(), "there is one");
         drop(first);
         waiting.await.expect("it is free again");
@@ -310,8 +319,8 @@ mod tests {
         let mut first = filled(&budget, 4 * MIB);
         let mut second = filled(&budget, 4 * MIB);
         let mut others: Vec<_> = (0..4).map(|_| filled(&budget, 4 * MIB)).collect();
-        first.reserve(4 * MIB).await.expect("the spare part");
-        let mut waiting = Box::pin(second.reserve(4 * MIB));
+        first.reserve(4 * MIB, LIMIT).await.expect("the spare part");
+        let mut waiting = Box::pin(second.reserve(4 * MIB, LIMIT));
         assert!(waiting.as_mut().now_or_never().is_none());
         let kept = others.pop().map(Buffer::keep);
         waiting.await.expect("what was kept");
@@ -319,14 +328,23 @@ mod tests {
         assert!(first.keep().take().is_none(), "the spare part is not kept");
     }
 
+    #[test]
+    fn what_is_needed_is_taken_where_there_is_no_room_for_more() {
+        let budget = Budget::new(32 * MIB);
+        let mut buffer = filled(&budget, 8 * MIB);
+        let others = filled(&budget, 15 * MIB);
+        assert!(buffer.try_reserve(MIB), "it would double, and needs not");
+        drop(others);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_is_told() {
         let budget = Budget::new(32 * MIB);
         let held = filled(&budget, 24 * MIB);
         let mut first = budget.buffer();
-        first.reserve(MIB).await.expect("the spare part");
-        let refused = budget.buffer().reserve(MIB).await.unwrap_err();
-        assert!(refused.is_transient(), "{refused}");
+        first.reserve(MIB, LIMIT).await.expect("the spare part");
+        let refused = budget.buffer().reserve(MIB, LIMIT).await.unwrap_err();
+        assert_eq!(refused.kind(), "no_memory", "{refused}");
         drop(held);
     }
 

@@ -14,7 +14,7 @@ use super::writer::{Means, Writer, joined};
 use crate::checkpoint::Checkpoint;
 use crate::claims::{Claim, Claims};
 use crate::error::{Error, Result};
-use crate::limits::{PART_BYTES_MAX, PARTS_AT_ONCE};
+use crate::limits::{BUFFER_WAIT_TIME, PART_BYTES_MAX, PARTS_AT_ONCE};
 use crate::path::ObjectKey;
 use crate::store::BlobWriter;
 
@@ -208,7 +208,7 @@ impl TakingOver {
         if from == offset {
             return Ok(buffer);
         }
-        buffer.reserve(offset - from).await?;
+        buffer.reserve(offset - from, BUFFER_WAIT_TIME).await?;
         let bytes = match &self.payload.tail {
             None => self.of_object(0..offset).await?,
             Some(tail) => match self.store.get(&tail.name, 0..tail.bytes).await {

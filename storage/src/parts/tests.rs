@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::runtime::Handle;
@@ -11,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::limits::PART_BYTES_MIN;
+use crate::limits::{BUFFER_WAIT_TIME, PART_BYTES_MIN};
 use crate::path::ObjectKey;
 use crate::store::BlobWriter;
 
@@ -349,6 +350,34 @@ async fn upload_goes_on_from_every_checkpoint_under_its_key() {
     assert!(bench.store.object("a") == whole);
     let again = bench.opener.resume(&key("a"), &checkpoint).await;
     assert_eq!(again.unwrap_err().kind(), "already_exists");
+}
+
+/// However often it has to wait: a client waits for the whole of its request.
+#[tokio::test(start_paused = true)]
+async fn writer_waits_for_memory_so_long_in_all_and_can_be_gone_on_with() {
+    let bench = bench_with(Strict::default(), 24 << 20);
+    let mut holders = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        let mut writer = bench.opener.create(&key(name)).await.unwrap();
+        if writer.write(pattern(4 * MIB)).await.is_ok() {
+            holders.push(writer);
+        }
+    }
+    let mut writer = bench.opener.create(&key("z")).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let mut refused = None;
+    for _ in 0..3 {
+        refused = writer.write(pattern(MIB)).await.err();
+    }
+    assert_eq!(refused.map(|error| error.kind()), Some("no_memory"));
+    assert!(began.elapsed() <= BUFFER_WAIT_TIME + Duration::from_secs(1));
+    drop(holders);
+    let offset = writer.offset() as usize;
+    writer.checkpoint().await.unwrap();
+    assert!(offset == 0, "nothing was taken in");
+    write(&mut writer, pattern(3 * MIB)).await;
+    writer.finish().await.unwrap();
+    assert!(bench.store.object("z") == pattern(3 * MIB));
 }
 
 #[tokio::test]

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::PartStore;
 use super::budget::{Budget, Buffer, Kept};
@@ -19,7 +21,7 @@ use super::tail::name_of_tail;
 use crate::checkpoint::Checkpoint;
 use crate::claims::Claim;
 use crate::error::{Error, Result};
-use crate::limits::{PART_BYTES_MIN, PART_NUMBER_MAX, PARTS_AT_ONCE};
+use crate::limits::{BUFFER_WAIT_TIME, PART_BYTES_MIN, PART_NUMBER_MAX, PARTS_AT_ONCE};
 use crate::store::BlobWriter;
 
 /// What all writers of a store work with.
@@ -60,6 +62,8 @@ pub(super) struct Writer {
     replaced: Vec<String>,
     durable: Option<Payload>,
     is_stopped: bool,
+    // How long this writer has waited for memory since its last checkpoint.
+    waited: Duration,
     // Dropped last: the key is free when all requests have ended.
     claim: Claim,
 }
@@ -94,6 +98,7 @@ impl Writer {
             replaced: Vec::new(),
             durable: None,
             is_stopped: false,
+            waited: Duration::ZERO,
             means,
             claim,
         }
@@ -221,8 +226,10 @@ impl Writer {
             return Ok(());
         };
         let mut buffer = self.means.budget.buffer();
-        let reserved = buffer.reserve(tail.bytes).await;
-        self.stop(reserved)?;
+        let began = Instant::now();
+        let reserved = buffer.reserve(tail.bytes, self.patience()).await;
+        self.waited += began.elapsed();
+        reserved?;
         let store = Arc::clone(&self.means.store);
         let reading = self.start(async move { store.get(&tail.name, 0..tail.bytes).await });
         let read = joined("read a tail", reading.await);
@@ -230,6 +237,12 @@ impl Writer {
         buffer.push(&bytes);
         self.gathered = buffer;
         Ok(())
+    }
+
+    /// How long this writer may still wait for memory. Who has waited too long, all in all, is
+    /// told; nothing is lost by that.
+    fn patience(&self) -> Duration {
+        BUFFER_WAIT_TIME.saturating_sub(self.waited)
     }
 
     /// Sends what is gathered as the next part; waits while enough others are on their way.
@@ -448,8 +461,10 @@ impl BlobWriter for Writer {
             if self.gathered.len() >= PART_BYTES_MIN {
                 self.send_part().await?;
             }
-            let reserved = self.gathered.reserve(more).await;
-            self.stop(reserved)?;
+            let (began, patience) = (Instant::now(), self.patience());
+            let reserved = self.gathered.reserve(more, patience).await;
+            self.waited += began.elapsed();
+            reserved?;
         }
         self.gathered.push(&bytes);
         self.offset += more;
@@ -472,6 +487,7 @@ impl BlobWriter for Writer {
                 self.store_rest().await?;
             }
         }
+        self.waited = Duration::ZERO;
         let payload = self.payload();
         let checkpoint = payload.checkpoint(self.means.store.tag())?;
         // Only now does no checkpoint need the former tail any more, once this one was applied.

@@ -85,3 +85,50 @@ impl Bucket {
         Url::parse(signed.uri()).map_err(|error| unsuitable(error.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s3::Credentials;
+
+    #[tokio::test]
+    async fn signed_urls_keep_the_path_of_the_endpoint() {
+        for (endpoint, expected) in [
+            ("https://cdn.example.com", "/b/r/objects/x"),
+            ("https://cdn.example.com/", "/b/r/objects/x"),
+            ("https://cdn.example.com/s3", "/s3/b/r/objects/x"),
+            ("https://cdn.example.com/s3/", "/s3/b/r/objects/x"),
+        ] {
+            let options = Options {
+                bucket: "b".to_owned(),
+                region: Some("r".to_owned()),
+                endpoint: Some(Url::parse("http://127.0.0.1:1").unwrap()),
+                public_endpoint: Some(Url::parse(endpoint).unwrap()),
+                force_path_style: true,
+                credentials: Some(Credentials {
+                    access_key: "a".to_owned(),
+                    secret_key: "s".to_owned(),
+                    session_token: None,
+                }),
+                root: "r".to_owned(),
+                is_secure: true,
+                skip_verify: false,
+                encrypt: false,
+                key_id: None,
+                storage_class: None,
+                object_acl: None,
+                use_dual_stack: false,
+                accelerate: false,
+                user_agent: Some("docker/20 build 1".to_owned()),
+                log_requests: false,
+                chunk_bytes: 10 << 20,
+                buffer_bytes: 64 << 20,
+            };
+            let bucket = Bucket::new(options).await.unwrap();
+            let signed = bucket
+                .signed_url("objects/x", Duration::from_secs(60))
+                .await;
+            assert_eq!(signed.unwrap().path(), expected, "{endpoint}");
+        }
+    }
+}

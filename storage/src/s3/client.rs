@@ -53,8 +53,19 @@ fn unsuitable(reason: impl Into<String>) -> Error {
     }
 }
 
+/// The SDK puts the bucket right behind it.
 fn text(endpoint: &Url) -> String {
-    endpoint.as_str().trim_end_matches('/').to_owned()
+    match endpoint.as_str().trim_end_matches('/') {
+        text if endpoint.path().trim_end_matches('/').is_empty() => text.to_owned(),
+        text => format!("{text}/"),
+    }
+}
+
+/// A name as the SDK takes it: Distribution's key is any text.
+fn app_name(text: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    let replaced = text.chars().map(|c| if allowed(c) { c } else { '-' });
+    replaced.collect()
 }
 
 /// Those that are configured, or those that AWS's usual places tell.
@@ -127,11 +138,8 @@ fn builder(options: &Options, region: &str) -> Result<Builder> {
         builder = builder.endpoint_url(format!("http://s3.{region}.amazonaws.com"));
     }
     if let Some(name) = &options.user_agent {
-        let name = AppName::new(name.clone()).map_err(|_| {
-            unsuitable(format!(
-                "useragent is {name:?}; expected letters, digits and !#$%&'*+-.^_`|~ only"
-            ))
-        })?;
+        let name = AppName::new(app_name(name));
+        let name = name.map_err(|_| unsuitable("useragent names nobody".to_owned()))?;
         builder = builder.app_name(name);
     }
     Ok(builder)
