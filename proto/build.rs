@@ -6,9 +6,10 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "proto/admin.proto",
     "proto/metadata.proto",
+    "proto/peer.proto",
     "proto/state.proto",
     "proto/raft.proto",
 ];

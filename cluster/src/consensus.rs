@@ -74,29 +74,35 @@ pub(crate) fn decode_log_id(log_id: &raft::LogId) -> LogId {
     LogId::new(CommittedLeaderId::from(log_id.term), log_id.index)
 }
 
-pub(crate) fn encode_vote(vote: &Vote) -> Vec<u8> {
-    let node = vote.leader_id.voted_for;
+pub(crate) fn vote_message(vote: &Vote) -> raft::Vote {
     raft::Vote {
         term: vote.leader_id.term,
-        node,
+        node: vote.leader_id.voted_for,
         is_committed: vote.committed,
     }
-    .encode_to_vec()
+}
+
+pub(crate) fn vote_of(message: &raft::Vote) -> Vote {
+    let leader_id = leader_id_std::LeaderId {
+        term: message.term,
+        voted_for: message.node,
+    };
+    Vote {
+        leader_id,
+        committed: message.is_committed,
+    }
+}
+
+pub(crate) fn encode_vote(vote: &Vote) -> Vec<u8> {
+    vote_message(vote).encode_to_vec()
 }
 
 pub(crate) fn decode_vote(bytes: &[u8]) -> io::Result<Vote> {
     let vote = raft::Vote::decode(bytes).map_err(|_| invalid("a vote that does not decode"))?;
-    let leader_id = leader_id_std::LeaderId {
-        term: vote.term,
-        voted_for: vote.node,
-    };
-    Ok(Vote {
-        leader_id,
-        committed: vote.is_committed,
-    })
+    Ok(vote_of(&vote))
 }
 
-pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
+pub(crate) fn entry_message(entry: &Entry) -> raft::Entry {
     let payload = match &entry.payload {
         EntryPayload::Blank => raft::entry::Payload::Blank(raft::Blank {}),
         EntryPayload::Normal(proposal) => raft::entry::Payload::Command(proposal.0.clone()),
@@ -109,11 +115,18 @@ pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
         log_id,
         payload: Some(payload),
     }
-    .encode_to_vec()
+}
+
+pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
+    entry_message(entry).encode_to_vec()
 }
 
 pub(crate) fn decode_entry(bytes: &[u8]) -> io::Result<Entry> {
     let entry = raft::Entry::decode(bytes).map_err(|_| invalid("an entry that does not decode"))?;
+    entry_of(entry)
+}
+
+pub(crate) fn entry_of(entry: raft::Entry) -> io::Result<Entry> {
     let log_id = entry
         .log_id
         .ok_or_else(|| invalid("an entry without an id"))?;
@@ -167,27 +180,33 @@ fn decode_membership(membership: &raft::Membership) -> io::Result<Membership> {
 }
 
 /// The state machine's place in the log.
-pub(crate) fn encode_applied((last_applied, membership): &Applied) -> Vec<u8> {
+pub(crate) fn applied_message((last_applied, membership): &Applied) -> raft::Applied {
     let membership = raft::StoredMembership {
         log_id: membership.log_id().as_ref().map(encode_log_id),
         membership: Some(encode_membership(membership.membership())),
     };
-    let last_applied = last_applied.as_ref().map(encode_log_id);
     raft::Applied {
-        last_applied,
+        last_applied: last_applied.as_ref().map(encode_log_id),
         membership: Some(membership),
     }
-    .encode_to_vec()
 }
 
-pub(crate) fn decode_applied(bytes: &[u8]) -> io::Result<Applied> {
-    let applied =
-        raft::Applied::decode(bytes).map_err(|_| invalid("a position that does not decode"))?;
+pub(crate) fn applied_of(applied: raft::Applied) -> io::Result<Applied> {
     let stored = applied.membership.unwrap_or_default();
     let membership = decode_membership(&stored.membership.unwrap_or_default())?;
     let log_id = stored.log_id.as_ref().map(decode_log_id);
     let last_applied = applied.last_applied.as_ref().map(decode_log_id);
     Ok((last_applied, StoredMembership::new(log_id, membership)))
+}
+
+pub(crate) fn encode_applied(applied: &Applied) -> Vec<u8> {
+    applied_message(applied).encode_to_vec()
+}
+
+pub(crate) fn decode_applied(bytes: &[u8]) -> io::Result<Applied> {
+    let applied =
+        raft::Applied::decode(bytes).map_err(|_| invalid("a position that does not decode"))?;
+    applied_of(applied)
 }
 
 #[cfg(test)]

@@ -82,11 +82,22 @@ pub enum OpenError {
     },
     /// The cluster refuses this node.
     #[error("the cluster refuses this node: {0}")]
-    Refused(&'static str),
+    Refused(String),
+    /// Other nodes cannot be listened to.
+    #[error("cannot listen to other nodes: {0}; choose another `cluster.listen`")]
+    Listen(#[source] std::io::Error),
     /// Raft could not be started.
     #[error("Raft could not be started")]
     Raft(#[source] Source),
     /// The node did not become ready.
     #[error(transparent)]
     Metadata(#[from] Error),
+}
+
+/// An error with what it came from, for people.
+pub(crate) fn with_source(error: &Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }

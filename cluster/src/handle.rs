@@ -2,32 +2,37 @@
 //!
 //! Cheap to clone, and usable from any runtime: Raft itself lives where `open` was called.
 
+mod leader;
+mod requests;
+
 use std::future::Future;
 use std::io;
+use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, Fatal, RaftError};
-use openraft::{Config, Raft, ReadPolicy, ServerState, SnapshotPolicy};
-use prost::Message;
-use roadstead_crash::{Point, point};
-use roadstead_proto::rpc::metadata::command::Action;
-use roadstead_proto::rpc::metadata::{Command, Origin, Response};
-use tokio::time::{Instant, sleep, timeout_at};
+use openraft::errors::Fatal;
+use openraft::{ChangeMembers, Config, Raft, ServerState, SnapshotPolicy};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
 
-use crate::clock::{LeaderClock, unix_ms};
-use crate::consensus::{Peer, Proposal, TypeConfig};
+use self::requests::{Leader, Rounds};
+use crate::clock::LeaderClock;
+use crate::consensus::TypeConfig;
 use crate::error::{Error, OpenError};
-use crate::identity::Identity;
+use crate::formation;
+use crate::identity::{FIRST_NODE, Identity};
 use crate::limits::{
-    CLOSE_LOOK, CLOSE_TIME, COMMAND_BYTES_MAX, ELECTION_MS_MAX, ELECTION_MS_MIN, ENTRIES_PER_PURGE,
-    HEARTBEAT_MS, RETRY_AFTER,
+    ASK_TIME, CLOSE_LOOK, CLOSE_TIME, ELECTION_MS_MAX, ELECTION_MS_MIN, ENTRIES_PER_PURGE,
+    FORMATION_LOOK, FORMATION_SAID, HEARTBEAT_MS, SNAPSHOT_SENT_TIME,
 };
-use crate::metadata::{Fault, View, read};
-use crate::network::Alone;
+use crate::metadata::read;
+use crate::network::calls::Calls;
+use crate::network::{Network, Place, Served, Server};
 use crate::request::Serials;
 use crate::store::Watch;
 use crate::store::log::LogStore;
@@ -35,7 +40,7 @@ use crate::store::machine::StateMachine;
 use crate::store::state::StateStore;
 
 /// How a node opens its metadata.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
     /// Folder of the log, the state and the snapshots.
     pub datadir: PathBuf,
@@ -45,7 +50,57 @@ pub struct Options {
     pub snapshot_after_entries: u64,
     /// Log entries that stay after a snapshot, for a node that lags a little.
     pub keep_entries: u64,
+    /// The cluster that the node is of; without it, it is a cluster of one.
+    pub cluster: Option<Cluster>,
 }
+
+/// What a node is told about its cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    /// `cluster.name`: nodes of another name are refused.
+    pub name: String,
+    /// `cluster.listen`, bound.
+    pub listener: TcpListener,
+    /// `cluster.advertise`: where the others reach it.
+    pub address: String,
+    /// `cluster.members`: who forms the cluster at its first start. Empty with `join`.
+    pub members: Vec<String>,
+    /// `cluster.join`: a node of the cluster that a fresh one joins.
+    pub join: Option<String>,
+    /// Why this node may not found a cluster, if so: for people.
+    pub found_refusal: Option<String>,
+    /// The highest feature level that this version can apply.
+    pub feature_level_max: u64,
+    /// `cluster.heartbeat` and `cluster.election`, in milliseconds.
+    pub timing: Timing,
+}
+
+/// How soon a lost leader is noticed, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How often a leader says that it is there.
+    pub heartbeat: u64,
+    /// How long a follower hears nothing before it wants to lead: chance spreads them between
+    /// this,
+    pub election_min: u64,
+    /// and this. More than [`Self::election_min`], which is more than [`Self::heartbeat`].
+    pub election_max: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: HEARTBEAT_MS,
+            election_min: ELECTION_MS_MIN,
+            election_max: ELECTION_MS_MAX,
+        }
+    }
+}
+
+/// Lets go of an upload that this node has a session for.
+type Release = Box<dyn Fn(String) -> BoxFuture<'static, ()> + Send + Sync>;
+
+type StateRaft = Raft<TypeConfig, StateMachine>;
 
 /// What is known of the node's place in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,21 +122,28 @@ pub struct Status {
 /// The metadata of the registry.
 #[derive(Clone)]
 pub struct Metadata {
-    raft: Raft<TypeConfig, StateMachine>,
+    raft: StateRaft,
     state: StateStore,
     log_watch: Watch,
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     identity: Identity,
     proposal_timeout: Duration,
     clock: LeaderClock,
     serials: Serials,
     boot: AtomicU64,
-    // The term in which this node, alone, has applied its own first entry; 0 before.
-    alone_in_term: AtomicU64,
+    // The term in which this node, leading, has applied its own first entry; 0 before.
+    own_entry_in_term: AtomicU64,
+    runtime: Handle,
+    place: Arc<Place>,
+    calls: Calls,
+    rounds: Mutex<Rounds>,
+    served: Option<Served>,
+    release: OnceLock<Release>,
+    // The members that a founder waits for; empty otherwise.
+    founded_with: Vec<String>,
 }
 
 impl std::fmt::Debug for Metadata {
@@ -99,39 +161,47 @@ impl Metadata {
     /// # Errors
     /// [`OpenError`]; nothing was changed when the folder could not be trusted.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
-        let identity = Identity::open(&options.datadir)?;
-        let folder = options.datadir.join("log");
-        let is_log_gone = !folder.exists() && holds_state(&options.datadir);
-        if is_log_gone {
-            let reason = "its Raft log is gone, while the state is still there".to_owned();
-            return Err(OpenError::Corrupt {
-                path: options.datadir.clone(),
-                reason,
-            });
+        let mut identity = Identity::open(&options.datadir)?;
+        let cluster = options.cluster.as_ref();
+        let place = Arc::new(place_of(&identity, cluster));
+        let datadir = options.datadir.clone();
+        let stores = Stores::open(&datadir)?;
+        let mut served = None;
+        let mut founded_with = Vec::new();
+        if let Some(cluster) = cluster {
+            let receiving = datadir.join("receiving");
+            let failed = |error| open_error(receiving.clone(), error);
+            // What a crash has left of a transfer.
+            crate::store::folder::remove(&receiving).map_err(failed)?;
+            let listener = cluster.listener.try_clone().map_err(OpenError::Listen)?;
+            let serving = Server::start(listener, Arc::clone(&place), receiving);
+            served = Some(serving.map_err(OpenError::Listen)?);
+            if identity.node == 0 {
+                let found = formation::find(&place, cluster).await?;
+                identity.settle(&datadir, found.node)?;
+                if found.node == FIRST_NODE {
+                    founded_with.clone_from(&cluster.members);
+                } else {
+                    place.set_cluster_id(&found.cluster_id);
+                }
+            }
+        } else if identity.node == 0 {
+            identity.settle(&datadir, FIRST_NODE)?;
         }
-        let log = LogStore::open(&folder).map_err(|error| open_error(folder, error))?;
-        let folder = options.datadir.clone();
-        let machine = StateMachine::open(&folder).map_err(|error| open_error(folder, error))?;
-        let state = machine.state();
-        let log_watch = log.watch();
-        let is_fresh = log
-            .is_fresh()
-            .map_err(|error| OpenError::Raft(error.into()))?;
-        let has_state = state.applied().is_ok_and(|applied| applied.0.is_some());
-        if is_fresh && has_state {
-            let reason = "its Raft log is empty, while the state is not".to_owned();
-            return Err(OpenError::Corrupt {
-                path: options.datadir.clone(),
-                reason,
-            });
-        }
+        place.set_node(identity.node);
+        let Stores {
+            log,
+            machine,
+            is_fresh,
+        } = stores;
+        let (state, log_watch) = (machine.state(), log.watch());
         let config = Arc::new(raft_config(options)?);
         // Raft starts from what lies on disk: if it cannot, log, state and snapshots contradict.
-        let path = options.datadir.clone();
-        let raft = Raft::new(identity.node, config, Alone, log, machine)
+        let network = Network::new(Arc::clone(&place));
+        let raft = Raft::new(identity.node, config, network, log, machine)
             .await
             .map_err(|error| OpenError::Corrupt {
-                path,
+                path: datadir,
                 reason: error.to_string(),
             })?;
         let shared = Shared {
@@ -140,7 +210,14 @@ impl Metadata {
             clock: LeaderClock::default(),
             serials: Serials::default(),
             boot: AtomicU64::new(0),
-            alone_in_term: AtomicU64::new(0),
+            own_entry_in_term: AtomicU64::new(0),
+            runtime: Handle::current(),
+            calls: Calls::new(Arc::clone(&place)),
+            place,
+            rounds: Mutex::default(),
+            served,
+            release: OnceLock::new(),
+            founded_with,
         };
         let metadata = Self {
             raft,
@@ -148,8 +225,15 @@ impl Metadata {
             log_watch,
             shared: Arc::new(shared),
         };
-        metadata.start(is_fresh).await?;
-        Ok(metadata)
+        if let Some(served) = &metadata.shared.served {
+            served.open(metadata.clone());
+        }
+        let started = metadata.start(is_fresh).await;
+        if started.is_err() {
+            // Nobody else will.
+            let _ = metadata.shutdown().await;
+        }
+        started.map(|()| metadata)
     }
 
     /// Whether nothing was ever kept in `datadir`, which need not exist.
@@ -157,29 +241,129 @@ impl Metadata {
         Identity::is_fresh(datadir)
     }
 
-    /// Makes a fresh node the only voter; makes a node that is alone campaign at once.
+    /// Makes a fresh founder the only voter; makes a node that is alone campaign at once; has one
+    /// that has joined caught up, and then vote.
     async fn start(&self, is_fresh: bool) -> Result<(), OpenError> {
-        let identity = &self.shared.identity;
-        if is_fresh {
-            let peer = Peer {
-                instance: identity.instance.to_string(),
-                address: String::new(),
-            };
-            let members = std::collections::BTreeMap::from([(identity.node, peer)]);
+        let node = self.shared.identity.node;
+        if is_fresh && node == FIRST_NODE {
+            let members = std::collections::BTreeMap::from([(node, self.shared.place.peer())]);
             let initialized = self.raft.initialize(members).await;
             initialized.map_err(|error| OpenError::Raft(error.into()))?;
-        } else {
+        } else if self.is_sole_voter() {
             // Nobody else could lead: do not wait for an election timeout.
             let elected = self.raft.trigger().elect(false).await;
             elected.map_err(|error| OpenError::Raft(error.into()))?;
         }
-        self.barrier().await?;
+        if self.shared.served.is_none() || node == FIRST_NODE && is_fresh {
+            self.barrier().await?;
+            return self.learn_cluster();
+        }
+        let mut said = Instant::now();
+        loop {
+            let waits_for = match self.barrier().await {
+                Err(error @ Error::Stopped(_)) => return Err(error.into()),
+                Err(error) => crate::error::with_source(&error),
+                Ok(_) if self.is_voter(node) => {
+                    self.settle_address().await?;
+                    return self.learn_cluster();
+                }
+                Ok(_) => match self.promote_self().await {
+                    Ok(()) => continue,
+                    Err(status) => status.message().to_owned(),
+                },
+            };
+            if said.elapsed() >= FORMATION_SAID {
+                said = Instant::now();
+                tracing::info!("waiting for the cluster: {waits_for}");
+            }
+            sleep(FORMATION_LOOK).await;
+        }
+    }
+
+    /// Has the others know where this node is, if it was alone until now.
+    async fn settle_address(&self) -> Result<(), OpenError> {
+        let (node, own) = (self.shared.identity.node, self.shared.place.peer());
+        let known = {
+            let metrics = self.raft.server_metrics();
+            let server = metrics.borrow_watched();
+            let membership = server.membership_config.membership();
+            membership.get_node(&node).cloned().unwrap_or_default()
+        };
+        if known == own {
+            return Ok(());
+        }
+        if !self.is_sole_voter() {
+            return Err(OpenError::Refused(format!(
+                "its members know this node as {}, and `cluster.advertise` is {}; keep the address \
+                 and let the name lead elsewhere",
+                known.address, own.address
+            )));
+        }
+        let nodes = std::collections::BTreeMap::from([(node, own)]);
+        let changed = self
+            .raft
+            .change_membership(ChangeMembers::SetNodes(nodes), true);
+        let changed = changed.await.map_err(|error| OpenError::Raft(error.into()));
+        changed.map(drop)
+    }
+
+    async fn promote_self(&self) -> Result<(), tonic::Status> {
+        let node = self.shared.identity.node;
+        match self.leader() {
+            Leader::Here => Ok(()),
+            Leader::There(leader) => {
+                let calls = &self.shared.calls;
+                calls.promote(&leader, node, ASK_TIME).await
+            }
+            Leader::Nobody => Err(tonic::Status::unavailable("nobody leads")),
+        }
+    }
+
+    /// Takes the cluster's id from the state, if it was founded.
+    fn learn_cluster(&self) -> Result<(), OpenError> {
+        let settings = self.state.view(|view| read::settings(view));
+        if let Some(settings) = settings.map_err(Error::Fault)? {
+            self.shared.place.set_cluster_id(&settings.cluster_id);
+        }
         Ok(())
+    }
+
+    /// Says that the cluster was founded and has this id: from now on others may join.
+    pub fn founded(&self, cluster_id: &str) {
+        self.shared.place.set_cluster_id(cluster_id);
+    }
+
+    /// Waits until all members that this node has founded the cluster with vote; does not wait in
+    /// any later life.
+    pub async fn formed(&self) {
+        let expected = self.shared.founded_with.len();
+        let mut metrics = self.raft.server_metrics();
+        loop {
+            let voters = {
+                let server = metrics.borrow_watched();
+                server.membership_config.membership().voter_ids().count()
+            };
+            if voters >= expected || metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn is_sole_voter(&self) -> bool {
+        let metrics = self.raft.server_metrics();
+        let server = metrics.borrow_watched();
+        let mut voters = server.membership_config.membership().voter_ids();
+        voters.next() == Some(self.shared.identity.node) && voters.next().is_none()
     }
 
     /// The identity of this node's data folder.
     pub fn identity(&self) -> &Identity {
         &self.shared.identity
+    }
+
+    /// Where other nodes reach this one; empty for a node alone.
+    pub fn address(&self) -> &str {
+        &self.shared.place.address
     }
 
     /// The number of this node's present life; 0 before [`Self::set_boot`].
@@ -190,137 +374,6 @@ impl Metadata {
     /// Takes the number that `StartNode` gave: from now on requests carry it.
     pub fn set_boot(&self, boot: u64) {
         self.shared.boot.store(boot, Ordering::Release);
-    }
-
-    /// Waits until everything acknowledged before this call is applied here, then looks at the
-    /// state at one moment.
-    ///
-    /// `look` runs in place: point reads and short scans only.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] without a quorum, [`Error::Fault`] when `look` fails.
-    pub async fn read<T>(
-        &self,
-        look: impl FnOnce(&dyn View) -> Result<T, Fault>,
-    ) -> Result<T, Error> {
-        self.barrier().await?;
-        Ok(self.state.view(look)?)
-    }
-
-    /// Proposes a command and waits until it is applied; a refusal is part of the answer.
-    ///
-    /// It happens once, however often it has to be proposed.
-    ///
-    /// # Errors
-    /// [`Error::TimedOut`]: it may or may not happen. [`Error::TooLarge`]: it does not.
-    /// [`Error::Stopped`]: this node is ending.
-    ///
-    /// # Cancel safety
-    /// When the future is dropped the command may or may not happen.
-    pub async fn propose(&self, action: Action) -> Result<Response, Error> {
-        let serial = needs_origin(&action).then(|| self.shared.serials.next());
-        let origin = serial.as_ref().map(|serial| Origin {
-            node: self.shared.identity.node,
-            boot: self.boot(),
-            serial: serial.number(),
-            lowest_outstanding: serial.lowest_outstanding(),
-        });
-        let mut command = Command {
-            now_ms: 0,
-            unix_ms: 0,
-            origin,
-            action: Some(action),
-        };
-        let bytes = command.encoded_len();
-        if bytes > COMMAND_BYTES_MAX {
-            return Err(Error::TooLarge {
-                bytes,
-                bytes_max: COMMAND_BYTES_MAX,
-            });
-        }
-        let limit = self.shared.proposal_timeout;
-        let deadline = Instant::now() + limit;
-        loop {
-            command.now_ms = self.cluster_time().await?;
-            command.unix_ms = unix_ms();
-            point(Point::Propose);
-            let proposed = self.raft.client_write(Proposal(command.clone()));
-            match timeout_at(deadline, proposed).await {
-                Ok(Ok(written)) => {
-                    point(Point::Proposed);
-                    return Ok(written.data);
-                }
-                Ok(Err(RaftError::Fatal(fatal))) => return Err(stopped(fatal)),
-                Ok(Err(RaftError::APIError(
-                    ClientWriteError::ForwardToLeader(_) | ClientWriteError::LogEntryDiscarded(_),
-                ))) if Instant::now() + RETRY_AFTER < deadline => sleep(RETRY_AFTER).await,
-                Ok(Err(RaftError::APIError(error))) => {
-                    return Err(Error::Unavailable(error.into()));
-                }
-                Err(_elapsed) => return Err(Error::TimedOut(limit)),
-            }
-        }
-    }
-
-    /// Cluster time as this node, the leader, would stamp it now.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub async fn cluster_time(&self) -> Result<u64, Error> {
-        self.barrier().await?;
-        let term = self
-            .raft
-            .server_metrics()
-            .borrow_watched()
-            .vote
-            .leader_id
-            .term;
-        let applied = || self.state.view(|view| read::now_ms(view));
-        Ok(self.shared.clock.now_ms(term, applied)?)
-    }
-
-    /// Waits until the local state holds everything that was acknowledged before.
-    async fn barrier(&self) -> Result<(), Error> {
-        if self.is_alone() {
-            return Ok(());
-        }
-        let limit = self.shared.proposal_timeout;
-        let deadline = Instant::now() + limit;
-        loop {
-            let confirmed = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
-            match timeout_at(deadline, confirmed).await {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(RaftError::Fatal(fatal))) => return Err(stopped(fatal)),
-                Ok(Err(_)) if Instant::now() + RETRY_AFTER < deadline => sleep(RETRY_AFTER).await,
-                Ok(Err(error)) => return Err(Error::Unavailable(error.into())),
-                Err(_elapsed) => return Err(Error::TimedOut(limit)),
-            }
-        }
-    }
-
-    /// Whether this node is the only voter, leads, and has applied the first entry of its term:
-    /// then everything that was ever acknowledged is applied here, and nobody has to be asked.
-    fn is_alone(&self) -> bool {
-        let metrics = self.raft.server_metrics();
-        let server = metrics.borrow_watched();
-        let term = server.vote.leader_id.term;
-        let mut voters = server.membership_config.membership().voter_ids();
-        let is_sole_voter =
-            voters.next() == Some(self.shared.identity.node) && voters.next().is_none();
-        if server.state != ServerState::Leader || !is_sole_voter {
-            return false;
-        }
-        drop(voters);
-        drop(server);
-        if self.shared.alone_in_term.load(Ordering::Acquire) == term {
-            return true;
-        }
-        let applied = self.raft.data_metrics().borrow_watched().last_applied;
-        let has_own_entry = applied.is_some_and(|log_id| log_id.leader_id.term == term);
-        if has_own_entry {
-            self.shared.alone_in_term.store(term, Ordering::Release);
-        }
-        has_own_entry
     }
 
     /// The node's place in its cluster.
@@ -378,6 +431,9 @@ impl Metadata {
     /// # Errors
     /// [`Error::Stopped`] when it did not end by itself.
     pub async fn shutdown(&self) -> Result<(), Error> {
+        if let Some(served) = &self.shared.served {
+            served.stop();
+        }
         self.raft
             .shutdown()
             .await
@@ -389,35 +445,64 @@ fn stopped(fatal: Fatal<TypeConfig>) -> Error {
     Error::Stopped(fatal.into())
 }
 
-/// Upload and collection commands are idempotent by themselves, and so are those of the cluster's
-/// own start, which has no boot number yet. Every other command happens for a request.
-fn needs_origin(action: &Action) -> bool {
-    match action {
-        Action::FoundCluster(_)
-        | Action::StartNode(_)
-        | Action::ConfirmMarker(_)
-        | Action::BeginUpload(_)
-        | Action::CheckpointUpload(_)
-        | Action::ReleaseUpload(_)
-        | Action::ClaimUpload(_)
-        | Action::CommitUpload(_)
-        | Action::CancelUpload(_)
-        | Action::RenewHold(_)
-        | Action::MarkDamaged(_)
-        | Action::ContinueDeletion(_)
-        | Action::Condemn(_)
-        | Action::Forget(_)
-        | Action::ExpireUploads(_)
-        | Action::ExpireManifests(_) => false,
-        Action::ChangeSettings(_)
-        | Action::RaiseFeatureLevel(_)
-        | Action::MountBlob(_)
-        | Action::DeleteBlob(_)
-        | Action::PutManifest(_)
-        | Action::DeleteManifest(_)
-        | Action::DeleteTag(_)
-        | Action::DeleteRepository(_) => true,
+/// What lies on disk, open.
+struct Stores {
+    log: LogStore,
+    machine: StateMachine,
+    // Nothing was ever written to the log.
+    is_fresh: bool,
+}
+
+impl Stores {
+    fn open(datadir: &std::path::Path) -> Result<Self, OpenError> {
+        let corrupt = |reason: &str| OpenError::Corrupt {
+            path: datadir.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let folder = datadir.join("log");
+        let is_log_gone = !folder.exists() && holds_state(datadir);
+        if is_log_gone {
+            return Err(corrupt(
+                "its Raft log is gone, while the state is still there",
+            ));
+        }
+        let log = LogStore::open(&folder).map_err(|error| open_error(folder, error))?;
+        let machine = StateMachine::open(datadir);
+        let machine = machine.map_err(|error| open_error(datadir.to_owned(), error))?;
+        let is_fresh = log
+            .is_fresh()
+            .map_err(|error| OpenError::Raft(error.into()))?;
+        let has_state = machine
+            .state()
+            .applied()
+            .is_ok_and(|applied| applied.0.is_some());
+        if is_fresh && has_state {
+            return Err(corrupt("its Raft log is empty, while the state is not"));
+        }
+        Ok(Self {
+            log,
+            machine,
+            is_fresh,
+        })
     }
+}
+
+fn place_of(identity: &Identity, cluster: Option<&Cluster>) -> Place {
+    let (name, address, mut members) = match cluster {
+        Some(cluster) => (
+            cluster.name.clone(),
+            cluster.address.clone(),
+            cluster.members.clone(),
+        ),
+        None => Default::default(),
+    };
+    members.sort();
+    members.dedup();
+    let place = Place::new(name, identity.instance, address, members);
+    if identity.node > 0 {
+        place.set_node(identity.node);
+    }
+    place
 }
 
 /// Whether a state was begun in the folder.
@@ -440,11 +525,14 @@ fn open_error(path: PathBuf, source: io::Error) -> OpenError {
 }
 
 fn raft_config(options: &Options) -> Result<Config, OpenError> {
+    let timing = options.cluster.as_ref();
+    let timing = timing.map(|cluster| cluster.timing).unwrap_or_default();
     let config = Config {
         cluster_name: "roadstead".to_owned(),
-        heartbeat_interval: HEARTBEAT_MS,
-        election_timeout_min: ELECTION_MS_MIN,
-        election_timeout_max: ELECTION_MS_MAX,
+        heartbeat_interval: timing.heartbeat,
+        election_timeout_min: timing.election_min,
+        election_timeout_max: timing.election_max,
+        install_snapshot_timeout: SNAPSHOT_SENT_TIME,
         enable_pre_vote: Some(true),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_after_entries),
         max_in_snapshot_log_to_keep: options.keep_entries,

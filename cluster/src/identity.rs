@@ -17,15 +17,17 @@ const FORMAT: u64 = 1;
 const FILE: &str = "identity";
 const LOCK: &str = "lock";
 
+const WRITE_HINT: &str = "check that it exists or can be made, and that this user may write there";
+
 /// The first node of a cluster. Others get their id from the cluster that they join.
-const FIRST_NODE: u64 = 1;
+pub(crate) const FIRST_NODE: u64 = 1;
 
 /// The identity of a node's data folder.
 #[derive(Debug)]
 pub struct Identity {
     /// Random, made with the folder; a wiped folder has another one.
     pub instance: Uuid,
-    /// The node's id in its cluster. Never reused.
+    /// The node's id in its cluster, never reused; 0 until it is of one.
     pub node: u64,
     // Held open: the lock ends with the process, however it ends.
     _lock: File,
@@ -45,7 +47,7 @@ impl Identity {
             let path = path.to_owned();
             move |source| OpenError::Folder { path, hint, source }
         };
-        let hint = "check that it exists or can be made, and that this user may write there";
+        let hint = WRITE_HINT;
         folder::create(datadir).map_err(failed(datadir, hint))?;
         let lock = lock(datadir)?;
         let path = datadir.join(FILE);
@@ -54,9 +56,8 @@ impl Identity {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 refuse_stray_data(datadir)?;
                 let instance = Uuid::new_v4();
-                let text = format!("format {FORMAT}\ninstance {instance}\nnode {FIRST_NODE}\n");
-                folder::replace_file(&path, text.as_bytes()).map_err(failed(&path, hint))?;
-                (instance, FIRST_NODE)
+                write(datadir, instance, 0)?;
+                (instance, 0)
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Err(corrupt(datadir, "its file `identity` is not text"));
@@ -69,6 +70,23 @@ impl Identity {
             _lock: lock,
         })
     }
+
+    /// Binds the folder to the id that the cluster gave.
+    pub(crate) fn settle(&mut self, datadir: &Path, node: u64) -> Result<(), OpenError> {
+        write(datadir, self.instance, node)?;
+        self.node = node;
+        Ok(())
+    }
+}
+
+fn write(datadir: &Path, instance: Uuid, node: u64) -> Result<(), OpenError> {
+    let path = datadir.join(FILE);
+    let text = format!("format {FORMAT}\ninstance {instance}\nnode {node}\n");
+    folder::replace_file(&path, text.as_bytes()).map_err(|source| OpenError::Folder {
+        path,
+        hint: WRITE_HINT,
+        source,
+    })
 }
 
 fn lock(datadir: &Path) -> Result<File, OpenError> {

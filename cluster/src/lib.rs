@@ -14,6 +14,7 @@ pub mod metadata;
 mod clock;
 mod consensus;
 mod error;
+mod formation;
 mod handle;
 mod identity;
 mod limits;
@@ -22,6 +23,6 @@ mod request;
 mod store;
 
 pub use error::{Error, OpenError};
-pub use handle::{Metadata, Options, Status};
+pub use handle::{Cluster, Metadata, Options, Status, Timing};
 pub use identity::Identity;
 pub use metadata::{garbage, read};

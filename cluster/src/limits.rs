@@ -94,3 +94,40 @@ pub(crate) const INFO_LOG_BYTES_MAX: usize = 1 << 20;
 
 /// Files of such notes that are kept: those of this life and of the one before.
 pub(crate) const INFO_LOGS_KEPT: usize = 2;
+
+/// Bytes of a snapshot that travel at once: with those ahead, what a transfer takes of memory on
+/// either side.
+pub(crate) const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
+
+/// Pieces of a snapshot that are read before the ones before them are sent.
+pub(crate) const SNAPSHOT_PIECES_AHEAD: usize = 2;
+
+/// Largest message between nodes: what one read of the log returns, and at least the largest
+/// command, with what surrounds it.
+pub(crate) const MESSAGE_BYTES_MAX: usize = ENTRIES_READ_BYTES_MAX + COMMAND_BYTES_MAX + (1 << 20);
+
+/// How long a connection to another node may take to come about.
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(2);
+
+/// How often a silent connection is asked whether somebody is there. With the next it bounds how
+/// long a call waits for a node that is paused.
+pub(crate) const ALIVE_ASKED: Duration = Duration::from_secs(1);
+
+/// How long that may remain unanswered.
+pub(crate) const ALIVE_ANSWERED: Duration = Duration::from_secs(2);
+
+/// How long a node without a cluster waits before it asks its members again.
+pub(crate) const FORMATION_LOOK: Duration = Duration::from_millis(200);
+
+/// How often it says in the log what it waits for.
+pub(crate) const FORMATION_SAID: Duration = Duration::from_secs(10);
+
+/// How long one question to a member may take.
+pub(crate) const INTRODUCE_TIME: Duration = Duration::from_secs(2);
+
+/// How long one question to the leader, or of the leader to a quorum, may take: longer than an
+/// election, so that whoever asks in vain asks somebody else next.
+pub(crate) const ASK_TIME: Duration = Duration::from_secs(3);
+
+/// How long sending a snapshot may take, in milliseconds: tens of gigabytes over a slow network.
+pub(crate) const SNAPSHOT_SENT_TIME: u64 = 3_600_000;

@@ -178,6 +178,7 @@ fn random_commands_reach_every_outcome() {
     };
     let lines: String = reached.iter().map(line).collect();
     expect![[r#"
+        AdmitNode: FEATURE_LEVEL, IDENTITY_MISMATCH, admitted
         BeginUpload: DELETING, KEY_USED, done
         CancelUpload: EPOCH_STALE, UPLOAD_UNKNOWN, done
         ChangeSettings: done
@@ -221,6 +222,7 @@ fn outcome(
         Outcome::Refusal(refusal) => refusal.reason().as_str_name(),
         Outcome::Done(_) => "done",
         Outcome::Started(_) => "started",
+        Outcome::Admitted(_) => "admitted",
         Outcome::Claimed(claimed) => claim(action, claimed.upload.as_ref().expect("a row")),
         Outcome::Deletion(deletion) if deletion.is_finished => "finished",
         Outcome::Deletion(_) => "to be continued",

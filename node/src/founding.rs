@@ -103,10 +103,11 @@ pub async fn take_part(
         }
     };
     settle_marker(metadata, store, &settings).await?;
+    metadata.founded(&settings.cluster_id);
     let start = StartNode {
         node: metadata.identity().node,
         instance: metadata.identity().instance.to_string(),
-        address: String::new(),
+        address: metadata.address().to_owned(),
         feature_level_max: FEATURE_LEVEL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };

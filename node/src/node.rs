@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix::Actor;
 use actix_rt::{Arbiter, System};
-use roadstead_cluster::{Metadata, Options, read};
+use roadstead_cluster::{Cluster, Metadata, Options, read};
 use roadstead_crash::bound;
 use roadstead_storage::{BlobStore, Filesystem, Measured, Memory, S3, s3};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,7 +23,7 @@ use crate::actor::{
 };
 use crate::admin::{self, Administration};
 use crate::collection;
-use crate::config::{self, Config, DataFolder, Driver, Loaded, Untagged};
+use crate::config::{self, Config, DataFolder, Driver, Group, Loaded, Untagged};
 use crate::error::with_causes;
 use crate::founding;
 use crate::health::Health;
@@ -100,18 +100,29 @@ async fn serve(
         .map(|debug| bind("http.debug.addr", &debug.addr))
         .transpose()?;
     let administration_bound = bind_administration(&config.cluster.administration)?;
+    let group_bound = config.cluster.group.as_ref();
+    let group_bound = group_bound.map(|group| bind("cluster.listen", &group.listen));
+    let group_bound = group_bound.transpose()?;
     let metrics = Arc::new(Metrics::new());
     let folders = Folders::of(&config)?;
 
+    let group = config.cluster.group.clone().zip(group_bound);
     let opening = open(
         config.storage.driver.clone(),
         folders.metadata.clone(),
+        group,
         Arc::clone(&metrics),
     );
-    let opened = runtime
-        .spawn(opening)
-        .await
-        .map_err(|error| start_error(&error))?;
+    let mut opening = runtime.spawn(opening);
+    // Finding the others may take for ever.
+    let opened = tokio::select! {
+        opened = &mut opening => opened.map_err(|error| start_error(&error))?,
+        () = signals.next() => {
+            opening.abort();
+            tracing::info!("stopped before the cluster was found");
+            return Ok(());
+        }
+    };
     let (store, metadata) = opened.map_err(|error| start_error(&error))?;
     let ages = collection::settle_ages(
         &metadata,
@@ -129,6 +140,16 @@ async fn serve(
         metrics: Arc::clone(&metrics),
     };
     let uploads = Uploads::start(tools, arbiters.clone(), capacity.uploads);
+    let releasing = uploads.clone();
+    metadata.on_release(move |upload| {
+        let uploads = releasing.clone();
+        Box::pin(async move {
+            // Another node has read the id from its row.
+            if let Ok(id) = upload.parse() {
+                uploads.release(id).await;
+            }
+        })
+    });
     let guard = StoreGuard::new(metadata.clone(), Arc::clone(&store));
     let collection_tools = collection::Tools {
         metadata: metadata.clone(),
@@ -237,6 +258,7 @@ async fn serve(
 async fn open(
     driver: Driver,
     datadir: PathBuf,
+    group: Option<(Group, Bound)>,
     metrics: Arc<Metrics>,
 ) -> Result<(Arc<dyn BlobStore>, Metadata), founding::FoundingError> {
     let store: Arc<dyn BlobStore> = match driver {
@@ -245,18 +267,51 @@ async fn open(
         Driver::S3(options) => Arc::new(S3::open(*options).await?),
     };
     let store: Arc<dyn BlobStore> = Arc::new(Measured::new(store, metrics));
-    if Metadata::is_fresh(&datadir) {
-        founding::check_fresh(store.as_ref()).await?;
-    }
+    let proposal_timeout = group.as_ref().map(|(group, _)| group.proposal_timeout);
+    let cluster = match group {
+        Some((group, bound)) => Some(cluster_of(group, bound, store.as_ref()).await?),
+        None if Metadata::is_fresh(&datadir) => {
+            founding::check_fresh(store.as_ref()).await?;
+            None
+        }
+        None => None,
+    };
     let options = Options {
         datadir,
-        proposal_timeout: PROPOSAL_TIMEOUT,
+        proposal_timeout: proposal_timeout.unwrap_or(PROPOSAL_TIMEOUT),
         snapshot_after_entries: bound("ROADSTEAD_SNAPSHOT_AFTER", SNAPSHOT_AFTER_ENTRIES),
         keep_entries: bound("ROADSTEAD_LOG_KEPT", LOG_ENTRIES_KEPT),
+        cluster,
     };
     let metadata = Metadata::open(&options).await?;
     founding::take_part(&metadata, store.as_ref()).await?;
+    metadata.formed().await;
     Ok((store, metadata))
+}
+
+/// What the metadata are told of the other nodes.
+async fn cluster_of(
+    group: Group,
+    bound: Bound,
+    store: &dyn BlobStore,
+) -> Result<Cluster, founding::FoundingError> {
+    let found_refusal = match founding::check_fresh(store).await {
+        Ok(()) => None,
+        // A node that joins finds its cluster's marker there.
+        Err(error @ founding::FoundingError::StoreInUse { .. }) => Some(error.to_string()),
+        Err(error) => return Err(error),
+    };
+    tracing::info!("other nodes reach this one at {}", group.advertise);
+    Ok(Cluster {
+        name: group.name,
+        listener: bound.into_listener(),
+        address: group.advertise.to_string(),
+        members: group.members.iter().map(ToString::to_string).collect(),
+        join: group.join.map(|address| address.to_string()),
+        found_refusal,
+        feature_level_max: founding::FEATURE_LEVEL,
+        timing: group.timing,
+    })
 }
 
 /// Lets every scrape ask where the node stands.

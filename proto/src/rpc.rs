@@ -31,6 +31,14 @@ pub mod metadata {
     }
 }
 
+/// What nodes say to each other.
+pub mod peer {
+    pub use v1::*;
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/roadstead.peer.v1.rs"));
+    }
+}
+
 /// Rows of the state machine.
 pub mod state {
     pub use v1::*;

@@ -363,6 +363,17 @@ impl Upload {
         self.follow(answer)
     }
 
+    /// The same upload, through another node.
+    #[track_caller]
+    pub fn through(&self, client: &Client) -> Self {
+        let url = self.client.resolve(&self.location);
+        let query = url.query().map(|query| format!("?{query}"));
+        Self {
+            client: client.clone(),
+            location: format!("{}{}", url.path(), query.unwrap_or_default()),
+        }
+    }
+
     /// end-6: closes the upload, with these last bytes.
     #[track_caller]
     pub fn put(&self, digest: &str, bytes: &[u8]) -> Answer {

@@ -48,6 +48,7 @@ fn dispatch<V: View + ?Sized>(
 ) -> Result<Response, Fault> {
     match action {
         Action::FoundCluster(found) => membership::found(transaction, found),
+        Action::AdmitNode(admit) => membership::admit_node(transaction, admit),
         Action::StartNode(start) => membership::start_node(transaction, start),
         Action::ConfirmMarker(confirm) => membership::confirm_marker(transaction, confirm),
         Action::ChangeSettings(change) => membership::change_settings(transaction, change),

@@ -3,7 +3,8 @@
 use roadstead_proto::rpc::metadata::refusal::Reason;
 use roadstead_proto::rpc::metadata::response::Outcome;
 use roadstead_proto::rpc::metadata::{
-    ChangeSettings, ConfirmMarker, FoundCluster, RaiseFeatureLevel, Response, StartNode, Started,
+    AdmitNode, Admitted, ChangeSettings, ConfirmMarker, FoundCluster, RaiseFeatureLevel, Response,
+    StartNode, Started,
 };
 use roadstead_proto::rpc::state::{Member, Settings};
 
@@ -11,6 +12,9 @@ use super::keys;
 use super::refusal::{answer, done, refuse};
 use super::transaction::Transaction;
 use super::view::{Fault, View, ViewExt};
+
+/// The id of the node that founds a cluster.
+const FOUNDER: u64 = 1;
 
 /// The first command. A second founding by the same founder is a retry.
 pub(super) fn found<V: View + ?Sized>(
@@ -35,6 +39,50 @@ pub(super) fn found<V: View + ?Sized>(
     }
 }
 
+/// A fresh node gets an id that none has had. The founder has the first.
+pub(super) fn admit_node<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    admit: &AdmitNode,
+) -> Result<Response, Fault> {
+    let level = transaction
+        .row(&keys::settings())?
+        .unwrap_or_default()
+        .feature_level;
+    if admit.feature_level_max < level {
+        return Ok(refuse(Reason::FeatureLevel));
+    }
+    // Members are few: a Raft group has a handful, and removed ones are counted in dozens.
+    let members = transaction.rows(&keys::members(), &[], usize::MAX)?;
+    let mut highest = FOUNDER;
+    for (key, member) in &members {
+        let Some((node, _)) = keys::split_number(key) else {
+            return Err(Fault::Corrupt("a key of `members` has no id".to_owned()));
+        };
+        if member.instance == admit.instance {
+            return Ok(if member.removed {
+                refuse(Reason::IdentityMismatch)
+            } else {
+                answer(Outcome::Admitted(Admitted { node }))
+            });
+        }
+        if !member.removed && member.address == admit.address {
+            // Two folders under one address: the former one has to be removed first.
+            return Ok(refuse(Reason::IdentityMismatch));
+        }
+        highest = highest.max(node);
+    }
+    let node = highest + 1;
+    let member = Member {
+        instance: admit.instance.clone(),
+        address: admit.address.clone(),
+        feature_level_max: admit.feature_level_max,
+        version: admit.version.clone(),
+        ..Member::default()
+    };
+    transaction.put(&keys::member(node), &member);
+    Ok(answer(Outcome::Admitted(Admitted { node })))
+}
+
 /// A node begins a new life: whatever its earlier ones still have under way is refused from now.
 pub(super) fn start_node<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
@@ -48,10 +96,12 @@ pub(super) fn start_node<V: View + ?Sized>(
         return Ok(refuse(Reason::FeatureLevel));
     }
     let key = keys::member(start.node);
-    let former = transaction.row(&key)?.unwrap_or_default();
-    if former.removed || (former.boot > 0 && former.instance != start.instance) {
+    let former = transaction.row(&key)?;
+    let is_another = |former: &Member| former.removed || former.instance != start.instance;
+    if former.as_ref().is_some_and(is_another) {
         return Ok(refuse(Reason::IdentityMismatch));
     }
+    let former = former.unwrap_or_default();
     let boot = former.boot + 1;
     let member = Member {
         instance: start.instance.clone(),

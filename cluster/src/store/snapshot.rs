@@ -34,6 +34,13 @@ pub(crate) struct SnapshotFolder {
 }
 
 impl SnapshotFolder {
+    /// A folder that may have come from elsewhere.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
     /// The database inside.
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join(DATABASE)

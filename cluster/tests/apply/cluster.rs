@@ -66,6 +66,46 @@ fn every_start_of_a_node_is_a_new_boot() {
 }
 
 #[test]
+fn a_node_is_admitted_once_under_an_id_that_none_has_had() {
+    check_from_nothing(
+        "found x 100 2
+         start 1 i 2
+         admit j host2 2
+         admit k host3 2
+         admit j host2 2
+         admit l host3 2
+         admit m host4 1
+         start 2 another 2
+         start 2 j 2",
+        expect![[r#"
+            > found x 100 2
+            done
+            + settings = x incarnation 1 level 2 grace 100
+            > start 1 i 2
+            started boot 1
+            + members 1 = i host1 boot 1 lowest 0 level-max 2 version 0.1.0
+            > admit j host2 2
+            admitted 2
+            + members 2 = j host2 boot 0 lowest 0 level-max 2 version 0.1.0
+            > admit k host3 2
+            admitted 3
+            + members 3 = k host3 boot 0 lowest 0 level-max 2 version 0.1.0
+            > admit j host2 2
+            admitted 2
+            > admit l host3 2
+            refused IDENTITY_MISMATCH
+            > admit m host4 1
+            refused FEATURE_LEVEL
+            > start 2 another 2
+            refused IDENTITY_MISMATCH
+            > start 2 j 2
+            started boot 1
+            ~ members 2 = j host2 boot 1 lowest 0 level-max 2 version 0.1.0
+        "#]],
+    );
+}
+
+#[test]
 fn a_node_whose_data_were_replaced_cannot_start() {
     check(
         "",

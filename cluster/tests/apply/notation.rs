@@ -81,6 +81,15 @@ fn cluster_action(name: &str, words: &mut Words) -> Option<Action> {
                 version: "0.1.0".to_owned(),
             })
         }
+        "admit" => {
+            let (instance, address) = (words.text(), words.text());
+            Action::AdmitNode(rpc::AdmitNode {
+                instance,
+                address,
+                feature_level_max: words.optional_number().unwrap_or(1),
+                version: "0.1.0".to_owned(),
+            })
+        }
         "marker" => Action::ConfirmMarker(rpc::ConfirmMarker {
             cluster_id: words.text(),
             incarnation: words.number(),

@@ -64,6 +64,7 @@ pub(crate) fn response(response: &Response) -> String {
                 condemned.links, condemned.objects
             )
         }
+        Outcome::Admitted(admitted) => format!("admitted {}", admitted.node),
         Outcome::Expired(expired) => format!("expired {}", expired.count),
     }
 }

@@ -38,11 +38,12 @@ fn place(action: &Action) -> usize {
         Action::Forget(_) => 20,
         Action::DeleteRepository(_) => 21,
         Action::ExpireUploads(_) => 22,
-        Action::ExpireManifests(_) => ACTIONS - 1,
+        Action::ExpireManifests(_) => 23,
+        Action::AdmitNode(_) => ACTIONS - 1,
     }
 }
 
-const ACTIONS: usize = 24;
+const ACTIONS: usize = 25;
 
 fn owner() -> Option<Owner> {
     Some(Owner { node: 3, boot: 5 })
@@ -211,6 +212,15 @@ fn expiry_actions() -> Vec<Action> {
     ]
 }
 
+fn joining_actions() -> Vec<Action> {
+    vec![Action::AdmitNode(rpc::AdmitNode {
+        instance: text("instance"),
+        address: text("host:7400"),
+        feature_level_max: 2,
+        version: text("0.1.0"),
+    })]
+}
+
 fn samples() -> Vec<Action> {
     [
         cluster_actions(),
@@ -218,6 +228,7 @@ fn samples() -> Vec<Action> {
         blob_actions(),
         manifest_actions(),
         expiry_actions(),
+        joining_actions(),
     ]
     .concat()
 }
@@ -273,6 +284,8 @@ fn commands_are_encoded_as_ever() {
         DeleteRepository e202050a03612f62
         ExpireUploads a203070a050a01751002
         ExpireManifests aa03110a0f0a03612f6212087368613235363a6d
+        AdmitNode 7a1e0a08696e7374616e63651209686f73743a3734303018
+            022205302e312e30
     "#]]
     .assert_eq(&lines);
 }
@@ -362,6 +375,7 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Deletion(_) => "Deletion",
         Outcome::Condemned(_) => "Condemned",
         Outcome::Expired(_) => "Expired",
+        Outcome::Admitted(_) => "Admitted",
     }
 }
 
@@ -383,6 +397,7 @@ fn answers_are_encoded_as_ever() {
             objects: 1,
         }),
         Outcome::Expired(rpc::Expired { count: 3 }),
+        Outcome::Admitted(rpc::Admitted { node: 4 }),
     ];
     let mut lines = String::new();
     for outcome in samples {
@@ -401,6 +416,7 @@ fn answers_are_encoded_as_ever() {
         Deletion 2a020801
         Condemned 320408021001
         Expired 3a020803
+        Admitted 42020804
     "#]]
     .assert_eq(&lines);
 }

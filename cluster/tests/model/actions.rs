@@ -19,6 +19,7 @@ impl Naive {
         let before = self.clone();
         let response = match action {
             Action::FoundCluster(found) => self.found(found),
+            Action::AdmitNode(admit) => self.admit(admit),
             Action::StartNode(start) => self.start(start),
             Action::ConfirmMarker(confirm) => self.confirm(confirm),
             Action::ChangeSettings(change) => self.change(change),
@@ -82,6 +83,34 @@ impl Naive {
         self.settings.as_mut().expect("a founded cluster")
     }
 
+    fn admit(&mut self, admit: &rpc::AdmitNode) -> Response {
+        if admit.feature_level_max < self.settings().feature_level {
+            return no(Reason::FeatureLevel);
+        }
+        let admitted = |node: u64| outcome(Outcome::Admitted(rpc::Admitted { node }));
+        let mut known = self.nodes.iter();
+        if let Some((id, _)) = known.find(|(_, node)| node.instance == admit.instance) {
+            return admitted(*id);
+        }
+        if self
+            .nodes
+            .values()
+            .any(|node| node.address == admit.address)
+        {
+            return no(Reason::IdentityMismatch);
+        }
+        let id = self.nodes.keys().max().copied().unwrap_or(1).max(1) + 1;
+        let node = Node {
+            instance: admit.instance.clone(),
+            address: admit.address.clone(),
+            boot: 0,
+            level_max: admit.feature_level_max,
+            lowest: 0,
+        };
+        self.nodes.insert(id, node);
+        admitted(id)
+    }
+
     fn start(&mut self, start: &rpc::StartNode) -> Response {
         if start.feature_level_max < self.settings().feature_level {
             return no(Reason::FeatureLevel);
@@ -93,6 +122,7 @@ impl Naive {
         let boot = former.map_or(1, |node| node.boot + 1);
         let node = Node {
             instance: start.instance.clone(),
+            address: start.address.clone(),
             boot,
             level_max: start.feature_level_max,
             lowest: 0,

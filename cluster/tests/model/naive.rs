@@ -16,6 +16,7 @@ use crate::facts::{BlobFacts, Facts, Life, ManifestFacts, Name};
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) instance: String,
+    pub(crate) address: String,
     pub(crate) boot: u64,
     pub(crate) level_max: u64,
     pub(crate) lowest: u64,

@@ -122,7 +122,10 @@ impl Scenario {
 
     fn origin(&mut self, asker: &Asker, action: &Action) -> Option<Origin> {
         // These are never sent as requests.
-        if matches!(action, Action::FoundCluster(_) | Action::StartNode(_)) {
+        if matches!(
+            action,
+            Action::FoundCluster(_) | Action::AdmitNode(_) | Action::StartNode(_)
+        ) {
             return None;
         }
         let (node, shift) = match asker {
@@ -359,6 +362,15 @@ fn start(node: u64, is_same: bool, level_max: u64) -> Action {
     })
 }
 
+fn admit(number: u8, level_max: u64) -> Action {
+    Action::AdmitNode(rpc::AdmitNode {
+        instance: format!("joined{}", number % 3),
+        address: "joiner".to_owned(),
+        feature_level_max: level_max,
+        version: "0.1.0".to_owned(),
+    })
+}
+
 /// Commands that are the same in every world.
 fn fixed(kind: &Kind) -> Action {
     match kind {
@@ -408,6 +420,7 @@ fn fixed(kind: &Kind) -> Action {
             tag: pick(&TAGS, *tag).to_owned(),
         }),
         Kind::Condemn { links } => condemn(*links),
+        Kind::Admit { number, level_max } => admit(*number, *level_max),
         Kind::Start {
             node,
             is_same,

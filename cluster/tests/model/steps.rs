@@ -122,6 +122,10 @@ pub(crate) enum Kind {
         is_same: bool,
         level_max: u64,
     },
+    Admit {
+        number: u8,
+        level_max: u64,
+    },
     Level {
         level: u64,
     },
@@ -313,6 +317,9 @@ fn cluster() -> impl Strategy<Value = Kind> {
     prop_oneof![
         4 => (any::<u8>(), any::<bool>(), 0..4_u64).prop_map(|(node, is_same, level_max)| {
             Kind::Start { node, is_same, level_max }
+        }),
+        2 => (any::<u8>(), 0..4_u64).prop_map(|(number, level_max)| {
+            Kind::Admit { number, level_max }
         }),
         2 => (0..4_u64).prop_map(|level| Kind::Level { level }),
         2 => (grace, age(), age(), any::<Option<bool>>()).prop_map(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, AsyncContext, AtomicResponse, Context, Handler, Message, MessageResult};
 use roadstead_cluster::read;
+use roadstead_proto::rpc::state;
 use roadstead_proto::{Algorithm, Digest, RepositoryName, UploadId};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -231,9 +232,16 @@ impl Uploads {
         let commit = Commit {
             digest: digest.clone(),
             chunk,
-            ends_upload: true,
         };
-        session.mailbox.ask(commit).await.map_err(session_error)?
+        let committed = session.mailbox.ask(commit).await;
+        let committed = committed.unwrap_or_else(|undelivered| Err(session_error(undelivered)));
+        if committed.is_err()
+            && let Err(error) = self.cancel_any(id).await
+            && !matches!(error, RegistryError::UploadUnknown(_))
+        {
+            tracing::warn!(%error, upload = %id, "an upload that nobody knows of stays behind");
+        }
+        committed
     }
 
     /// end-6: takes in a last chunk and makes the upload a blob.
@@ -253,7 +261,6 @@ impl Uploads {
         let commit = Commit {
             digest: digest.clone(),
             chunk,
-            ends_upload: false,
         };
         match session.mailbox.ask(commit).await {
             Ok(Err(RegistryError::UploadMoving)) | Err(Undelivered::Closed) => {
@@ -387,6 +394,7 @@ impl Uploads {
             if row.repository != repository.as_str() {
                 return Err(unknown(id));
             }
+            let row = self.released(id, row).await?;
             match Upload::claim(&self.tools, id, repository, &row).await {
                 Err(RegistryError::UploadMoving) => {}
                 upload => {
@@ -399,6 +407,40 @@ impl Uploads {
             }
         }
         Err(RegistryError::UploadMoving)
+    }
+
+    /// The row of an upload after its owner, if that is another node, was asked to let go.
+    async fn released(
+        &self,
+        id: UploadId,
+        row: state::Upload,
+    ) -> Result<state::Upload, RegistryError> {
+        let own = self.tools.metadata.identity().node;
+        let owner = row.owner.map_or(own, |owner| owner.node);
+        if row.released || owner == own {
+            return Ok(row);
+        }
+        let name = id.to_string();
+        self.tools.metadata.ask_release(owner, &name).await;
+        let row = self
+            .tools
+            .metadata
+            .read(|view| read::upload(view, &name))
+            .await;
+        row.map_err(RegistryError::metadata)?
+            .ok_or_else(|| unknown(id))
+    }
+
+    /// Lets go of an upload that another node has a request for.
+    pub async fn release(&self, id: UploadId) {
+        let Ok(Some(session)) = self.registry.ask(Find(id)).await else {
+            return;
+        };
+        match session.mailbox.ask(Release).await {
+            Ok(Ok(())) | Err(Undelivered::Closed) => {}
+            Ok(Err(error)) => tracing::warn!(%error, upload = %id, "an upload was not released"),
+            Err(Undelivered::Full) => tracing::debug!(upload = %id, "an upload is busy"),
+        }
     }
 
     /// Lets go of every upload, so that the next life of the node goes on without copying.

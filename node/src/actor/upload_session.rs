@@ -39,8 +39,6 @@ pub(super) struct Commit {
     pub(super) digest: Digest,
     /// The chunk that the request carries.
     pub(super) chunk: Chunk,
-    /// Whether the upload ends even if this fails: nobody could go on with it.
-    pub(super) ends_upload: bool,
 }
 
 /// end-13: acknowledge all that came in; answers the offset.
@@ -153,12 +151,6 @@ impl Handler<Commit> for UploadSession {
             upload.expect(commit.digest.algorithm());
             match upload.append(commit.chunk).await {
                 Ok(()) => (None, upload.commit(&commit.digest).await),
-                Err(failure) if commit.ends_upload && failure.is_usable => {
-                    if let Err(error) = upload.cancel().await {
-                        tracing::warn!(%error, "an upload that nobody knows of stays behind");
-                    }
-                    (None, Err(failure.error))
-                }
                 Err(failure) => settle(upload, Err(failure)),
             }
         })

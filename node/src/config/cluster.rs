@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Defaults;
 use super::address::Address;
+use super::group::Group;
 use super::reader::{Expected, Section, expected};
 use super::storage::Driver;
 
@@ -17,6 +18,8 @@ pub struct Cluster {
     /// Default `roadstead/metadata` below the root of the filesystem driver; other drivers
     /// require the key.
     pub data: DataFolder,
+    /// The nodes that it shares its metadata with; `None` for a node alone.
+    pub group: Option<Group>,
     /// `cluster.admin`: where the node is administered.
     pub administration: Administration,
 }
@@ -63,6 +66,7 @@ impl Cluster {
         };
         Self {
             data,
+            group: Group::read(&mut section),
             administration: administration(&mut section.section("admin")),
         }
     }

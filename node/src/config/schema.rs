@@ -118,7 +118,20 @@ pub(super) const ROOT: Shape = Shape::Section(&[
     section("policy", &[any("repository")]),
     section(
         "cluster",
-        &[value("datadir"), section("admin", &[value("addr")])],
+        &[
+            value("datadir"),
+            section("admin", &[value("addr")]),
+            value("name"),
+            value("listen"),
+            value("advertise"),
+            list("members", &Shape::Value),
+            value("join"),
+            any("tls"),
+            value("insecure"),
+            value("heartbeat"),
+            section("election", &[value("min"), value("max")]),
+            value("proposaltimeout"),
+        ],
     ),
     section(
         "gc",

@@ -2,6 +2,7 @@
 
 mod environment;
 mod file;
+mod group;
 mod hostile;
 mod refusals;
 mod s3;

@@ -28,6 +28,7 @@ async fn node_on(store: Memory) -> Node {
         proposal_timeout: Duration::from_secs(10),
         snapshot_after_entries: 10_000,
         keep_entries: 1_000,
+        cluster: None,
     };
     let metadata = Metadata::open(&options).await.expect("the metadata open");
     founding::take_part(&metadata, &store)
@@ -366,6 +367,27 @@ async fn a_claim_goes_on_at_the_acknowledged_offset() {
         second.commit(&digest).await.expect("it commits");
         assert_eq!(node.blob(&digest).await.unwrap(), "abcdef");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_store_has_lost_ends() {
+    let node = node().await;
+    let mut upload = node.begin().await;
+    take_in(&mut upload, None, b"abc").await;
+    upload.acknowledge().await.expect("it is durable");
+    let (id, key) = (upload.id(), upload.object_key.clone());
+    drop(upload);
+    for deleted in node.store.delete(&[key]).await {
+        deleted.expect("somebody deletes it");
+    }
+    let row = node.row(id).await.expect("it is under way");
+    let claimed = Upload::claim(&node.tools, id, &repository(), &row).await;
+    let refused = claimed.map(drop).expect_err("nothing is left of it");
+    assert!(
+        matches!(refused, RegistryError::UploadUnknown(_)),
+        "{refused}"
+    );
+    assert_eq!(node.row(id).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,292 @@
+//! What other nodes are answered. It is served before the node has a place in a cluster: until then
+//! it only says who it is.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::{Stream, StreamExt, future};
+use openraft::Snapshot;
+use openraft::raft::TransferLeaderRequest as Transfer;
+use roadstead_proto::rpc::peer::peer_server::{Peer, PeerServer};
+use roadstead_proto::rpc::peer::raft_server::{Raft, RaftServer};
+use roadstead_proto::rpc::peer::{
+    AppendRequest, AppendResponse, InstallSnapshotResponse, IntroduceRequest, IntroduceResponse,
+    JoinRequest, JoinResponse, PromoteRequest, PromoteResponse, ProposeRequest, ProposeResponse,
+    ReadIndexRequest, ReadIndexResponse, ReleaseUploadRequest, ReleaseUploadResponse,
+    SnapshotPiece, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use tokio::sync::watch;
+use tonic::metadata::MetadataMap;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::place::{Place, refused};
+use super::{transfer, wire};
+use crate::consensus::{SnapshotMeta, decode_log_id, vote_message, vote_of};
+use crate::handle::Metadata;
+use crate::limits::{ALIVE_ANSWERED, ALIVE_ASKED, MESSAGE_BYTES_MAX};
+
+/// The services of a node.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    place: Arc<Place>,
+    metadata: Arc<RwLock<Option<Metadata>>>,
+    receiving: PathBuf,
+}
+
+/// The services while they are served.
+#[derive(Debug)]
+pub(crate) struct Served {
+    metadata: Arc<RwLock<Option<Metadata>>>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Served {
+    /// From now on the node answers for its cluster.
+    pub(crate) fn open(&self, metadata: Metadata) {
+        *self
+            .metadata
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(metadata);
+    }
+
+    /// Lets go of everything; calls that are under way end by themselves.
+    pub(crate) fn stop(&self) {
+        *self
+            .metadata
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+        self.stopping.send_replace(true);
+    }
+}
+
+impl Server {
+    /// Serves on the runtime that this is called on. What snapshots bring is kept in `receiving`
+    /// while they arrive.
+    pub(crate) fn start(
+        listener: TcpListener,
+        place: Arc<Place>,
+        receiving: PathBuf,
+    ) -> io::Result<Served> {
+        listener.set_nonblocking(true)?;
+        let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
+        let metadata: Arc<RwLock<Option<Metadata>>> = Arc::default();
+        let server = Self {
+            place,
+            metadata: Arc::clone(&metadata),
+            receiving,
+        };
+        let (stopping, mut stopped) = watch::channel(false);
+        let raft = RaftServer::new(server.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let peer = PeerServer::new(server)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let serving = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(ALIVE_ASKED))
+            .http2_keepalive_timeout(Some(ALIVE_ANSWERED))
+            .add_service(raft)
+            .add_service(peer)
+            .serve_with_incoming(incoming.with_nodelay(Some(true)));
+        tokio::spawn(async move {
+            // A stop does not wait for streams that have no end.
+            tokio::select! {
+                served = serving => if let Err(error) = served {
+                    tracing::error!(%error, "other nodes are not answered any more");
+                },
+                _ = stopped.wait_for(|is_stopping| *is_stopping) => {}
+            }
+        });
+        Ok(Served { metadata, stopping })
+    }
+
+    fn metadata(&self) -> Result<Metadata, Status> {
+        let metadata = self.metadata.read().unwrap_or_else(PoisonError::into_inner);
+        let absent = || Status::unavailable("this node is starting, or stopping");
+        metadata.clone().ok_or_else(absent)
+    }
+
+    /// What answers a call that is meant for this node, and comes from one of its cluster.
+    fn answering(&self, headers: &MetadataMap) -> Result<Metadata, Status> {
+        let from = self.place.check(headers)?;
+        let metadata = self.metadata()?;
+        match metadata.instance_of(from.node) {
+            Some(instance) if instance != from.instance => Err(refused(format!(
+                "node {} is known with the data folder {instance}, and not with {}",
+                from.node, from.instance
+            ))),
+            _ => Ok(metadata),
+        }
+    }
+}
+
+fn broken(error: &io::Error) -> Status {
+    tracing::warn!(%error, "a message of another node cannot be understood");
+    Status::invalid_argument(error.to_string())
+}
+
+fn failed(error: &impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+#[tonic::async_trait]
+impl Raft for Server {
+    type AppendStream = Pin<Box<dyn Stream<Item = Result<AppendResponse, Status>> + Send>>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let metadata = self.answering(request.metadata())?;
+        // What follows a message that is lost or broken is not looked at: the sender begins anew.
+        let requests = request.into_inner().scan((), |(), message| {
+            let message = message.inspect_err(|status| {
+                tracing::debug!(%status, "a stream of entries broke off");
+            });
+            let request = message.ok().and_then(|message| {
+                let decoded = wire::append_of(message);
+                decoded.inspect_err(|error| drop(broken(error))).ok()
+            });
+            future::ready(request)
+        });
+        let answers = metadata.raft().stream_append(requests);
+        let answers = answers.map(|answer| match answer {
+            Ok(result) => Ok(wire::appended(result)),
+            Err(fatal) => Err(failed(&fatal)),
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
+        let metadata = self.answering(request.metadata())?;
+        let message = request.into_inner();
+        let is_trial = message.is_trial;
+        let request = wire::vote_request_of(message).map_err(|error| broken(&error))?;
+        let answer = if is_trial {
+            metadata.raft().pre_vote(request).await
+        } else {
+            metadata.raft().vote(request).await
+        };
+        let answer = answer.map_err(|error| failed(&error))?;
+        Ok(Response::new(wire::voted(&answer)))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotPiece>>,
+    ) -> Result<Response<InstallSnapshotResponse>, Status> {
+        let metadata = self.answering(request.metadata())?;
+        let received = transfer::receive(&self.receiving, request.into_inner()).await;
+        let (head, received) = received.map_err(|error| broken(&error))?;
+        let (vote, applied) = wire::head_of(head).map_err(|error| broken(&error))?;
+        let snapshot = Snapshot {
+            meta: SnapshotMeta {
+                last_log_id: applied.0,
+                last_membership: applied.1,
+            },
+            snapshot: received.folder(),
+        };
+        tracing::info!(position = ?snapshot.meta.last_log_id, "a snapshot arrived");
+        let installed = metadata.raft().install_full_snapshot(vote, snapshot).await;
+        let answer = installed.map_err(|fatal| failed(&fatal))?;
+        Ok(Response::new(InstallSnapshotResponse {
+            vote: Some(vote_message(&answer.vote)),
+        }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<TransferLeaderRequest>,
+    ) -> Result<Response<TransferLeaderResponse>, Status> {
+        let metadata = self.answering(request.metadata())?;
+        let TransferLeaderRequest {
+            from,
+            to,
+            last_log_id,
+        } = request.into_inner();
+        let from = from.ok_or_else(|| Status::invalid_argument("a transfer without a vote"))?;
+        let last_log_id = last_log_id.as_ref().map(decode_log_id);
+        let transfer = Transfer::new(vote_of(&from), to, last_log_id);
+        let answer = metadata.raft().handle_transfer_leader(transfer).await;
+        let refusal = match answer.map_err(|fatal| failed(&fatal))? {
+            Ok(()) => String::new(),
+            Err(refusal) => refusal.to_string(),
+        };
+        Ok(Response::new(TransferLeaderResponse { refusal }))
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for Server {
+    async fn introduce(
+        &self,
+        _request: Request<IntroduceRequest>,
+    ) -> Result<Response<IntroduceResponse>, Status> {
+        let place = &self.place;
+        Ok(Response::new(IntroduceResponse {
+            name: place.name.clone(),
+            instance: place.instance.to_string(),
+            node: place.node().unwrap_or_default(),
+            cluster_id: place.cluster_id().unwrap_or_default().to_owned(),
+            members: place.members.clone(),
+            address: place.address.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let message = request.into_inner();
+        if message.name != self.place.name {
+            return Err(refused(format!(
+                "`cluster.name` is {:?} here and {:?} at {}",
+                self.place.name, message.name, message.address
+            )));
+        }
+        let joined = self.metadata()?.admit(message).await?;
+        Ok(Response::new(joined))
+    }
+
+    async fn promote(
+        &self,
+        request: Request<PromoteRequest>,
+    ) -> Result<Response<PromoteResponse>, Status> {
+        let metadata = self.answering(request.metadata())?;
+        metadata.promote_here(request.into_inner().node).await?;
+        Ok(Response::new(PromoteResponse {}))
+    }
+
+    async fn propose(
+        &self,
+        request: Request<ProposeRequest>,
+    ) -> Result<Response<ProposeResponse>, Status> {
+        let metadata = self.answering(request.metadata())?;
+        let command = request.into_inner().command;
+        let command = command.ok_or_else(|| Status::invalid_argument("no command"))?;
+        let response = metadata.propose_here(command).await;
+        let response = Some(response.map_err(|error| failed(&error))?);
+        Ok(Response::new(ProposeResponse { response }))
+    }
+
+    async fn release_upload(
+        &self,
+        request: Request<ReleaseUploadRequest>,
+    ) -> Result<Response<ReleaseUploadResponse>, Status> {
+        let metadata = self.answering(request.metadata())?;
+        metadata.release_here(request.into_inner().upload).await;
+        Ok(Response::new(ReleaseUploadResponse {}))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<ReadIndexRequest>,
+    ) -> Result<Response<ReadIndexResponse>, Status> {
+        let metadata = self.answering(request.metadata())?;
+        let index = metadata.read_index_here().await;
+        let (index, now_ms) = index.map_err(|error| failed(&error))?;
+        Ok(Response::new(ReadIndexResponse { index, now_ms }))
+    }
+}

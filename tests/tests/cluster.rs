@@ -1,0 +1,7 @@
+//! Several nodes, each a process of its own: what one is told, all know, and one may be lost.
+
+mod cluster {
+    mod failover;
+    mod formation;
+    mod requests;
+}
