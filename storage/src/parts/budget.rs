@@ -40,6 +40,8 @@ pub(super) struct Buffer {
     // The same bytes while a request may be reading them; then `bytes` is empty.
     shared: Bytes,
     taken: Option<OwnedSemaphorePermit>,
+    // Bytes that `taken` is for. What is allocated may be more: it takes nothing until it is used.
+    counted: u64,
     spare: Option<OwnedSemaphorePermit>,
 }
 
@@ -76,6 +78,7 @@ impl Budget {
             bytes: BytesMut::new(),
             shared: Bytes::new(),
             taken: None,
+            counted: 0,
             spare: None,
         }
     }
@@ -195,17 +198,15 @@ impl Buffer {
     /// What has to be taken before so many bytes can come in; `None` if there is room.
     fn missing(&self, more: u64) -> Option<u64> {
         let needed = self.len() + more;
-        let capacity = self.bytes.capacity() as u64;
-        (needed > capacity && !self.has_spare()).then(|| needed - capacity)
+        (needed > self.counted && !self.has_spare()).then(|| needed - self.counted)
     }
 
     /// The same, with room for what will come next.
     fn missing_with_room(&self, more: u64) -> Option<u64> {
         let missing = self.missing(more)?;
-        let capacity = self.bytes.capacity() as u64;
-        let doubled = capacity.saturating_mul(2).max(BUFFER_BYTES_FIRST);
+        let doubled = self.counted.saturating_mul(2).max(BUFFER_BYTES_FIRST);
         let doubled = doubled.min(self.budget.part_bytes_max());
-        Some(missing.max(doubled.saturating_sub(capacity)))
+        Some(missing.max(doubled.saturating_sub(self.counted)))
     }
 
     fn grow(&mut self, missing: u64, permit: Option<OwnedSemaphorePermit>) {
@@ -213,8 +214,8 @@ impl Buffer {
             (Some(taken), Some(permit)) => taken.merge(permit),
             (taken, permit) => *taken = permit,
         }
-        let wanted = self.bytes.capacity() + missing as usize;
-        self.bytes.reserve(wanted - self.bytes.len());
+        self.counted += missing;
+        self.bytes.reserve(self.counted as usize - self.bytes.len());
     }
 
     /// Leaves what may be taken away when memory is short.
@@ -285,6 +286,23 @@ mod tests {
             assert!(!budget.buffer().try_reserve(50 * MIB), "still counted");
         }
         assert!(budget.buffer().try_reserve(50 * MIB));
+    }
+
+    #[test]
+    fn nothing_is_used_that_is_not_counted() {
+        let budget = Budget::new(32 * MIB);
+        let mut buffers: Vec<_> = (0..8).map(|_| budget.buffer()).collect();
+        let mut held = 0;
+        for _ in 0..400 {
+            for buffer in &mut buffers {
+                if buffer.try_reserve(MIB / 8) {
+                    buffer.push(&vec![7; (MIB / 8) as usize]);
+                    held += MIB / 8;
+                }
+            }
+        }
+        assert!(held > 20 * MIB, "{held}");
+        assert!(held <= 32 * MIB - BUFFER_BYTES_SPARE, "{held}");
     }
 
     #[test]
