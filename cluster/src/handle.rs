@@ -254,6 +254,9 @@ impl Metadata {
             let elected = self.raft.trigger().elect(false).await;
             elected.map_err(|error| OpenError::Raft(error.into()))?;
         }
+        if self.shared.served.is_none() {
+            self.refuse_silence()?;
+        }
         if self.shared.served.is_none() || node == FIRST_NODE && is_fresh {
             self.barrier().await?;
             return self.learn_cluster();
@@ -278,6 +281,26 @@ impl Metadata {
             }
             sleep(FORMATION_LOOK).await;
         }
+    }
+
+    /// A member of a cluster that nobody can reach could still win its elections.
+    fn refuse_silence(&self) -> Result<(), OpenError> {
+        let others = {
+            let applied = self.state.applied();
+            let (_, membership) = applied.map_err(|error| OpenError::Raft(error.into()))?;
+            let nodes = membership.membership().nodes();
+            nodes
+                .filter(|(id, _)| **id != self.shared.identity.node)
+                .count()
+        };
+        if others == 0 {
+            return Ok(());
+        }
+        Err(OpenError::Refused(format!(
+            "this node is one of {} and has to be reached by the others; set `cluster.listen` as \
+             before",
+            others + 1
+        )))
     }
 
     /// Has the others know where this node is, if it was alone until now.
@@ -341,7 +364,11 @@ impl Metadata {
         loop {
             let voters = {
                 let server = metrics.borrow_watched();
-                server.membership_config.membership().voter_ids().count()
+                let committed = server.committed_membership_config.membership();
+                match committed.get_joint_config().as_slice() {
+                    [voters] => voters.len(),
+                    _ => 0,
+                }
             };
             if voters >= expected || metrics.changed().await.is_err() {
                 return;

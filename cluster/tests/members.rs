@@ -274,6 +274,23 @@ async fn address_that_the_others_do_not_know_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn member_that_would_not_listen_is_refused() {
+    let (sites, mut nodes) = cluster(2).await;
+    let last = nodes.pop().expect("two of them");
+    last.close().await.expect("it stops");
+    let (_, listener) = Site::new();
+    let mut options = sites[1].options(listener, &[], None);
+    options.cluster = None;
+    let refused = timeout(PATIENCE, start(options)).await.expect("in time");
+    let refused = refused.expect_err("nobody could reach it");
+    assert!(
+        refused.to_string().contains("has to be reached"),
+        "{refused}"
+    );
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn minority_answers_that_there_is_no_quorum() {
     let (_sites, mut nodes) = cluster(3).await;
     put(&nodes[0], "kept").await;

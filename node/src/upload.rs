@@ -457,8 +457,13 @@ impl Upload {
 
     async fn refuse_content(self, expected: &Digest, actual: Digest) -> Result<(), RegistryError> {
         let expected = expected.clone();
-        self.cancel().await?;
-        Err(RegistryError::DigestMismatch { expected, actual })
+        match self.cancel().await {
+            // It was sent again, since an answer was lost.
+            Ok(()) | Err(RegistryError::UploadUnknown(_)) => {
+                Err(RegistryError::DigestMismatch { expected, actual })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn finish(&mut self) -> Result<(), RegistryError> {

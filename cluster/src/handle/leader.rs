@@ -131,18 +131,27 @@ impl Metadata {
         if self.is_voter(node) {
             return Ok(());
         }
-        let voters = ChangeMembers::AddVoterIds(BTreeSet::from([node]));
-        let changed = self.raft.change_membership(voters, true).await;
-        changed.map_err(|error| Status::unavailable(crate::error::with_source(&refused(error))))?;
-        tracing::info!(node, "a node votes");
-        Ok(())
+        // The change has two steps, and whoever asked may go away between them.
+        let raft = self.raft.clone();
+        let changing = self.shared.runtime.spawn(async move {
+            let voters = ChangeMembers::AddVoterIds(BTreeSet::from([node]));
+            let changed = raft.change_membership(voters, true).await;
+            changed.map(|_| tracing::info!(node, "a node votes"))
+        });
+        let changed = changing.await;
+        let changed = changed.map_err(|error| Status::unavailable(error.to_string()))?;
+        changed.map_err(|error| Status::unavailable(crate::error::with_source(&refused(error))))
     }
 
+    /// Whether the node votes, and no change of that is under way.
     pub(super) fn is_voter(&self, node: u64) -> bool {
         let metrics = self.raft.server_metrics();
         let server = metrics.borrow_watched();
-        let mut voters = server.membership_config.membership().voter_ids();
-        voters.any(|voter| voter == node)
+        let committed = server.committed_membership_config.membership();
+        match committed.get_joint_config().as_slice() {
+            [voters] => voters.contains(&node),
+            _ => false,
+        }
     }
 }
 

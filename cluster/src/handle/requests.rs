@@ -260,6 +260,9 @@ impl Metadata {
         let limit = self.shared.proposal_timeout;
         let deadline = Instant::now() + limit;
         loop {
+            if let Err(fatal) = &self.raft.metrics().borrow_watched().running_state {
+                return Err(NoBarrier::Stopped(fatal.to_string()));
+            }
             let attempt = match self.leader() {
                 Leader::Here => self.read_index_here().await,
                 Leader::There(leader) => {

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use futures::{Stream, StreamExt, future};
 use openraft::Snapshot;
 use openraft::raft::TransferLeaderRequest as Transfer;
+use prost::Message;
 use roadstead_proto::rpc::peer::peer_server::{Peer, PeerServer};
 use roadstead_proto::rpc::peer::raft_server::{Raft, RaftServer};
 use roadstead_proto::rpc::peer::{
@@ -25,9 +26,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::place::{Place, refused};
 use super::{transfer, wire};
-use crate::consensus::{SnapshotMeta, decode_log_id, vote_message, vote_of};
+use crate::consensus::{Applied, SnapshotMeta, Vote, decode_log_id, vote_message, vote_of};
 use crate::handle::Metadata;
-use crate::limits::{ALIVE_ANSWERED, ALIVE_ASKED, MESSAGE_BYTES_MAX};
+use crate::limits::{ALIVE_ANSWERED, ALIVE_ASKED, COMMAND_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::store::state::position_in;
 
 /// The services of a node.
 #[derive(Debug, Clone)]
@@ -133,6 +135,30 @@ fn failed(error: &impl std::fmt::Display) -> Status {
     Status::unavailable(error.to_string())
 }
 
+/// A snapshot that holds what its head says. Another one must not reach Raft, which would put it
+/// in the place of the state.
+async fn checked(
+    received: transfer::Received,
+    vote: &Vote,
+    applied: Applied,
+) -> Result<(transfer::Received, Applied), Status> {
+    let term = applied.0.map_or(0, |log_id| log_id.leader_id.term);
+    if term > vote.leader_id.term {
+        return Err(Status::invalid_argument(
+            "a snapshot of a later term than its sender's",
+        ));
+    }
+    let folder = received.folder().database();
+    let position = tokio::task::spawn_blocking(move || position_in(&folder)).await;
+    let position = position.map_err(|error| failed(&error))?;
+    let position = position.map_err(|error| broken(&error))?;
+    if position != applied {
+        let reason = "a snapshot holds another position than it says";
+        return Err(broken(&io::Error::new(io::ErrorKind::InvalidData, reason)));
+    }
+    Ok((received, applied))
+}
+
 #[tonic::async_trait]
 impl Raft for Server {
     type AppendStream = Pin<Box<dyn Stream<Item = Result<AppendResponse, Status>> + Send>>;
@@ -183,16 +209,22 @@ impl Raft for Server {
         let received = transfer::receive(&self.receiving, request.into_inner()).await;
         let (head, received) = received.map_err(|error| broken(&error))?;
         let (vote, applied) = wire::head_of(head).map_err(|error| broken(&error))?;
-        let snapshot = Snapshot {
-            meta: SnapshotMeta {
-                last_log_id: applied.0,
-                last_membership: applied.1,
-            },
-            snapshot: received.folder(),
-        };
-        tracing::info!(position = ?snapshot.meta.last_log_id, "a snapshot arrived");
-        let installed = metadata.raft().install_full_snapshot(vote, snapshot).await;
-        let answer = installed.map_err(|fatal| failed(&fatal))?;
+        // Whoever calls may go away: what arrived is needed until it is installed.
+        let installing = tokio::spawn(async move {
+            let (received, applied) = checked(received, &vote, applied).await?;
+            let snapshot = Snapshot {
+                meta: SnapshotMeta {
+                    last_log_id: applied.0,
+                    last_membership: applied.1,
+                },
+                snapshot: received.folder(),
+            };
+            tracing::info!(position = ?snapshot.meta.last_log_id, "a snapshot arrived");
+            let installed = metadata.raft().install_full_snapshot(vote, snapshot).await;
+            drop(received);
+            installed.map_err(|fatal| failed(&fatal))
+        });
+        let answer = installing.await.map_err(|error| failed(&error))??;
         Ok(Response::new(InstallSnapshotResponse {
             vote: Some(vote_message(&answer.vote)),
         }))
@@ -266,6 +298,10 @@ impl Peer for Server {
         let metadata = self.answering(request.metadata())?;
         let command = request.into_inner().command;
         let command = command.ok_or_else(|| Status::invalid_argument("no command"))?;
+        if command.action.is_none() || command.encoded_len() > COMMAND_BYTES_MAX {
+            let reason = "a command that this version does not know, or too large for the log";
+            return Err(refused(reason.to_owned()));
+        }
         let response = metadata.propose_here(command).await;
         let response = Some(response.map_err(|error| failed(&error))?);
         Ok(Response::new(ProposeResponse { response }))

@@ -10,7 +10,7 @@ use roadstead_proto::rpc::peer;
 use roadstead_proto::rpc::peer::append_response::Result as Appended;
 
 use crate::consensus::{
-    Applied, TypeConfig, Vote, applied_message, applied_of, decode_log_id, encode_log_id,
+    Applied, Entry, TypeConfig, Vote, applied_message, applied_of, decode_log_id, encode_log_id,
     entry_message, entry_of, vote_message, vote_of,
 };
 use crate::consensus::{LogId, SnapshotMeta};
@@ -47,10 +47,21 @@ pub(super) fn append_of(
         entries: message
             .entries
             .into_iter()
-            .map(entry_of)
+            .map(known_entry)
             .collect::<io::Result<_>>()?,
         leader_commit: log_id(message.committed),
     })
+}
+
+/// An entry whose command this version can apply. One that it cannot has lost its action when it
+/// was read, and must not be kept like that.
+fn known_entry(entry: raft::Entry) -> io::Result<Entry> {
+    if let Some(raft::entry::Payload::Command(command)) = &entry.payload
+        && command.action.is_none()
+    {
+        return Err(missing("action that this version knows"));
+    }
+    entry_of(entry)
 }
 
 pub(super) fn appended(result: StreamAppendResult<TypeConfig>) -> peer::AppendResponse {
@@ -124,4 +135,25 @@ pub(super) fn head_of(message: peer::SnapshotHead) -> io::Result<(Vote, Applied)
 
 pub(super) fn installed_of(message: peer::InstallSnapshotResponse) -> io::Result<Vote> {
     some_vote(message.vote)
+}
+
+#[cfg(test)]
+mod tests {
+    use roadstead_proto::rpc::metadata::Command;
+
+    use super::*;
+
+    #[test]
+    fn command_of_a_newer_version_is_not_kept_without_its_action() {
+        let entry = raft::Entry {
+            log_id: Some(raft::LogId { term: 1, index: 2 }),
+            payload: Some(raft::entry::Payload::Command(Command::default())),
+        };
+        let message = peer::AppendRequest {
+            vote: Some(raft::Vote::default()),
+            entries: vec![entry],
+            ..peer::AppendRequest::default()
+        };
+        assert!(append_of(message).is_err());
+    }
 }

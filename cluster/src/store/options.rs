@@ -23,6 +23,11 @@ pub(crate) fn state_database(unwritten: &WriteBufferManager) -> Options {
     options
 }
 
+/// For a look at a database that is not ours yet, and must be there.
+pub(crate) fn reading() -> Options {
+    Options::default()
+}
+
 /// Counts what all tables of the state have not written out, and has it written out beyond a
 /// bound. Who writes does not wait here but in `state.rs`: a writer that RocksDB makes wait
 /// (`allow_stall`) is not told when the writing out fails, and a full disk would hold it for ever.

@@ -223,6 +223,19 @@ impl StateStore {
     }
 }
 
+/// The position of a whole state in a folder, which is not changed by looking.
+///
+/// # Errors
+/// When it cannot be opened, or has no position.
+pub(crate) fn position_in(folder: &Path) -> io::Result<Applied> {
+    let database = DB::open_cf_for_read_only(&options::reading(), folder, [RAFT], false);
+    let database = database.map_err(database_error)?;
+    let missing = || io::Error::new(io::ErrorKind::InvalidData, "a state without a position");
+    let table = database.cf_handle(RAFT).ok_or_else(missing)?;
+    let bytes = database.get_cf(table, APPLIED).map_err(database_error)?;
+    decode_applied(&bytes.ok_or_else(missing)?)
+}
+
 /// The names of all tables.
 fn names() -> impl Iterator<Item = &'static str> {
     let tables = Table::ALL.iter().map(|table| table.name());
