@@ -362,14 +362,7 @@ impl Metadata {
         let expected = self.shared.founded_with.len();
         let mut metrics = self.raft.server_metrics();
         loop {
-            let voters = {
-                let server = metrics.borrow_watched();
-                let committed = server.committed_membership_config.membership();
-                match committed.get_joint_config().as_slice() {
-                    [voters] => voters.len(),
-                    _ => 0,
-                }
-            };
+            let voters = self.settled_voters().len();
             if voters >= expected || metrics.changed().await.is_err() {
                 return;
             }

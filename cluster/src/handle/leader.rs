@@ -145,12 +145,17 @@ impl Metadata {
 
     /// Whether the node votes, and no change of that is under way.
     pub(super) fn is_voter(&self, node: u64) -> bool {
+        self.settled_voters().contains(&node)
+    }
+
+    /// The nodes that vote; none while a change of that is under way.
+    pub(super) fn settled_voters(&self) -> BTreeSet<u64> {
         let metrics = self.raft.server_metrics();
         let server = metrics.borrow_watched();
         let committed = server.committed_membership_config.membership();
         match committed.get_joint_config().as_slice() {
-            [voters] => voters.contains(&node),
-            _ => false,
+            [voters] => voters.clone(),
+            _ => BTreeSet::new(),
         }
     }
 }
