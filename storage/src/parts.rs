@@ -21,6 +21,7 @@ use bytes::Bytes;
 
 use crate::error::Result;
 
+mod block;
 mod budget;
 mod opening;
 mod payload;

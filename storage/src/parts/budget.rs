@@ -8,14 +8,16 @@
 //! for one of them at a time, which it holds until its bytes are in the store.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::block::{self, Block};
 use crate::error::{Error, Result};
 use crate::limits::{BUFFER_BYTES_FIRST, BUFFER_BYTES_SPARE, PART_BYTES_MIN};
 
@@ -36,11 +38,11 @@ pub(crate) struct Budget {
 #[derive(Debug)]
 pub(super) struct Buffer {
     budget: Arc<Budget>,
-    bytes: BytesMut,
+    bytes: Block,
     // The same bytes while a request may be reading them; then `bytes` is empty.
-    shared: Bytes,
+    shared: Option<Arc<Block>>,
     taken: Option<OwnedSemaphorePermit>,
-    // Bytes that `taken` is for. What is allocated may be more: it takes nothing until it is used.
+    // Bytes that `taken` is for.
     counted: u64,
     spare: Option<OwnedSemaphorePermit>,
 }
@@ -75,8 +77,8 @@ impl Budget {
     pub(super) fn buffer(self: &Arc<Self>) -> Buffer {
         Buffer {
             budget: Arc::clone(self),
-            bytes: BytesMut::new(),
-            shared: Bytes::new(),
+            bytes: Block::default(),
+            shared: None,
             taken: None,
             counted: 0,
             spare: None,
@@ -106,7 +108,8 @@ impl Budget {
 
 impl Buffer {
     pub(super) fn len(&self) -> u64 {
-        (self.bytes.len() + self.shared.len()) as u64
+        let shared = self.shared.as_ref().map_or(0, |shared| shared.len());
+        (self.bytes.len() + shared) as u64
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -118,32 +121,46 @@ impl Buffer {
         self.spare.is_some()
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.own();
-        self.bytes.extend_from_slice(bytes);
+    /// Adds bytes, for which there is room.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`] when the system has none; then nothing has changed.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let pushed = self.own().and_then(|()| {
+            let counted = usize::try_from(self.counted).unwrap_or_default();
+            let room = counted.max(self.bytes.len() + bytes.len());
+            self.bytes.make_room(room)?;
+            self.bytes.push(bytes)
+        });
+        pushed.map_err(|_refused| no_memory())
     }
 
     /// The bytes, for a request that may outlive the call that sends it. They stay here too.
     pub(super) fn share(&mut self) -> Bytes {
-        if self.shared.is_empty() {
-            self.shared = std::mem::take(&mut self.bytes).freeze();
-        }
-        self.shared.clone()
+        let bytes = &mut self.bytes;
+        let shared = self.shared.get_or_insert_with(|| Arc::new(std::mem::take(bytes)));
+        block::shared(shared)
     }
 
     /// Takes shared bytes back, to add to them: by a copy if a request still reads them.
-    fn own(&mut self) {
-        if !self.shared.is_empty() {
-            let shared = std::mem::take(&mut self.shared);
-            self.bytes = shared
-                .try_into_mut()
-                .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    fn own(&mut self) -> io::Result<()> {
+        if let Some(shared) = self.shared.take() {
+            match Arc::try_unwrap(shared) {
+                Ok(block) => self.bytes = block,
+                Err(shared) => {
+                    let copied = self.bytes.push(shared.as_ref().as_ref());
+                    if copied.is_err() {
+                        self.shared = Some(shared);
+                    }
+                    return copied;
+                }
+            }
         }
+        Ok(())
     }
 
     /// Makes room for so many bytes if that needs no waiting.
     pub(super) fn try_reserve(&mut self, more: u64) -> bool {
-        self.own();
         loop {
             // As much as is there, so that growing is rare; else what is needed.
             for missing in [self.missing_with_room(more), self.missing(more)] {
@@ -173,9 +190,7 @@ impl Buffer {
             return Ok(());
         }
         let waited = timeout(limit, self.wait(more)).await;
-        waited.map_err(|_elapsed| Error::NoMemory {
-            subject: "take in more of an upload".to_owned(),
-        })
+        waited.map_err(|_elapsed| no_memory())
     }
 
     async fn wait(&mut self, more: u64) {
@@ -188,10 +203,7 @@ impl Buffer {
         tokio::select! {
             biased;
             permit = free => self.grow(missing, permit.ok()),
-            permit = spare => {
-                self.spare = permit.ok();
-                self.bytes.reserve(more as usize);
-            }
+            permit = spare => self.spare = permit.ok(),
         }
     }
 
@@ -215,7 +227,6 @@ impl Buffer {
             (taken, permit) => *taken = permit,
         }
         self.counted += missing;
-        self.bytes.reserve(self.counted as usize - self.bytes.len());
     }
 
     /// Leaves what may be taken away when memory is short.
@@ -234,6 +245,12 @@ impl Buffer {
             budget.drop_kept();
         }
         Kept(slot)
+    }
+}
+
+fn no_memory() -> Error {
+    Error::NoMemory {
+        subject: "take in more of an upload".to_owned(),
     }
 }
 
@@ -272,7 +289,7 @@ mod tests {
     fn filled(budget: &Arc<Budget>, bytes: u64) -> Buffer {
         let mut buffer = budget.buffer();
         assert!(buffer.try_reserve(bytes));
-        buffer.push(&vec![7; bytes as usize]);
+        buffer.push(&vec![7; bytes as usize]).expect("memory");
         buffer
     }
 
@@ -296,7 +313,7 @@ mod tests {
         for _ in 0..400 {
             for buffer in &mut buffers {
                 if buffer.try_reserve(MIB / 8) {
-                    buffer.push(&vec![7; (MIB / 8) as usize]);
+                    buffer.push(&vec![7; (MIB / 8) as usize]).expect("memory");
                     held += MIB / 8;
                 }
             }

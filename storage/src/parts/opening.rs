@@ -221,7 +221,7 @@ impl TakingOver {
         if bytes.len() as u64 != offset - from {
             return Err(more_than_stored(offset, from + bytes.len() as u64));
         }
-        buffer.push(&bytes);
+        buffer.push(&bytes)?;
         Ok(buffer)
     }
 

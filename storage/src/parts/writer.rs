@@ -234,7 +234,7 @@ impl Writer {
         let reading = self.start(async move { store.get(&tail.name, 0..tail.bytes).await });
         let read = joined("read a tail", reading.await);
         let bytes = self.stop(read)?;
-        buffer.push(&bytes);
+        buffer.push(&bytes)?;
         self.gathered = buffer;
         Ok(())
     }
@@ -466,7 +466,7 @@ impl BlobWriter for Writer {
             self.waited += began.elapsed();
             reserved?;
         }
-        self.gathered.push(&bytes);
+        self.gathered.push(&bytes)?;
         self.offset += more;
         Ok(())
     }
