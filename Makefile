@@ -27,7 +27,7 @@ volatile := --release --locked --manifest-path tests/volatile/Cargo.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help run test crash collect pressure stores stores-short nightly verify fix conformance clients
-.PHONY: bench bench-gc bench-store audit-advisories
+.PHONY: bench bench-gc bench-store bench-cluster audit-advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -129,6 +129,11 @@ bench-store: ## measure on an object store, beside Distribution; PARTS and WRITE
 	@deploy/setup bench-store
 	cargo build $(product) --bin roadstead
 	tests/stores/run $(or $(STORES),garage) -- tests/bench/run-store $(if $(WRITE),--write $(WRITE)) $(PARTS)
+
+bench-cluster: ## measure three nodes, beside Distribution and etcd; PARTS and WRITE as for bench
+	@deploy/setup bench-cluster
+	cargo build $(product) --bin roadstead
+	tests/bench/run-cluster $(if $(WRITE),--write $(WRITE)) $(PARTS)
 
 clients: ## push and pull with docker, podman, containerd, crane, oras and others
 	@deploy/setup clients

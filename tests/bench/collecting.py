@@ -6,14 +6,13 @@ none. A restart with another rate lets it go, and comes after all holds are over
 
 import contextlib
 import hashlib
-import http.client
 import multiprocessing
 import os
 import re
 import time
 
 from gotools import Problem
-from servers import free_port, running
+from servers import fetched, free_port, running
 from wire import Batches, request
 
 GRACE = 5
@@ -48,11 +47,7 @@ class Collecting:
 
     def collected(self):
         """Links and objects that were taken away since it has started."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.debug, timeout=30)
-        with contextlib.closing(connection):
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
-        found = {kind: int(count) for kind, count in COLLECTED.findall(text)}
+        found = {kind: int(count) for kind, count in COLLECTED.findall(fetched(self.debug, "/metrics"))}
         if "links" not in found or "objects" not in found:
             raise Problem("the metrics do not say what was collected")
         return found["links"], found["objects"]

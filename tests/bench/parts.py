@@ -55,8 +55,10 @@ class Rounds:
 # --- Manifests -----------------------------------------------------------------------------------
 
 
-def wrk(url):
-    command = [program("wrk"), "-t1", "-c16", f"-d{WRK_SECONDS}s", "-H", f"Accept: {MANIFEST}", url]
+def wrk(url, connections=16, seconds=WRK_SECONDS, script=()):
+    """Requests a second, and how many there were; `script` is a file in Lua with its arguments."""
+    command = [program("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Accept: {MANIFEST}"]
+    command += ["-s", script[0], url, "--", *script[1:]] if script else [url]
     out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     rate = re.search(r"Requests/sec: *([\d.]+)", out)
     count = re.search(r"(\d+) requests in", out)

@@ -1,7 +1,7 @@
 """What was measured as tables: for the terminal and for docs/benchmarks.md.
 
-The page has three writers: `run` writes its beginning, and `run-gc` and `run-store` each a section behind
-that. Each leaves what the others wrote.
+The page has four writers: `run` writes its beginning, and `run-gc`, `run-store` and `run-cluster` each a
+section behind that. Each leaves what the others wrote.
 """
 
 import os
@@ -13,12 +13,13 @@ from pathlib import Path
 
 from servers import OLAREG, program, roadstead
 
-SERVERS = ("roadstead", "distribution", "olareg", "nginx")
+SERVERS = ("roadstead", "distribution", "olareg", "nginx", "etcd")
 
-# Begin what `run-gc` and `run-store` write, in this order.
+# Begin what `run-gc`, `run-store` and `run-cluster` write, in this order.
 GARBAGE = "## Garbage collection\n"
 STORES = "## Object stores\n"
-SECTIONS = (GARBAGE, STORES)
+NODES = "## Several nodes\n"
+SECTIONS = (GARBAGE, STORES, NODES)
 
 PAGE = """# Benchmarks
 
@@ -190,6 +191,7 @@ def versions(names):
         "roadstead": lambda: [roadstead(), "version"],
         "docker-registry": lambda: [program("docker-registry", "DISTRIBUTION"), "--version"],
         "nginx": lambda: [program("nginx"), "-v"],
+        "etcd": lambda: [program("etcd", "ETCD"), "--version"],
     }
     found = []
     for name in names:

@@ -24,6 +24,8 @@ PORTS = range(7300, 7400)
 READY_WITHIN = 60
 STOPPED_WITHIN = 30
 TICKS = os.sysconf("SC_CLK_TCK")
+# Variables of the caller's shell that would change what is measured.
+NOT_INHERITED = ("REGISTRY_", "OTEL_", "AWS_", "ETCD_")
 SYNCS = "fsync,fdatasync,sync_file_range,syncfs,msync"
 
 
@@ -56,15 +58,35 @@ def olareg():
     return str(gotools.installed(OLAREG, say))
 
 
-def free_port(ports=PORTS):
+def free_ports(count, ports=PORTS):
+    """So many different ports that nobody listens on."""
+    found = []
     for port in ports:
         with socket.socket() as probe:
             # As the servers bind it: what is only waiting for late packets does not count.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-                return port
-    raise Problem(f"no free port on 127.0.0.1 from {ports.start} to {ports.stop - 1}")
+                found.append(port)
+        if len(found) == count:
+            return found
+    raise Problem(f"fewer than {count} free ports on 127.0.0.1 from {ports.start} to {ports.stop - 1}")
+
+
+def free_port(ports=PORTS):
+    return free_ports(1, ports)[0]
+
+
+def fetched(port, path, body=None):
+    """The text of an answer to GET, or to POST with a body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET" if body is None else "POST", path, body)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        if answer.status != 200:
+            raise Problem(f"{answer.status} for {path} on port {port}: {text[:300]}")
+        return text
 
 
 # --- What each is told ---------------------------------------------------------------------------
@@ -149,33 +171,43 @@ def command_of(name, folder, port, settings, driver=None):
 class Server:
     """A started server, and what the kernel knows of it."""
 
+    # Answered with 200 as soon as requests are.
+    ready_path = "/v2/"
+
     def __init__(self, name, folder, traced=False, settings="", driver=None):
         """`settings` are further lines of Roadstead's configuration, `driver` those of another store."""
+        folder = Path(folder)
+        port = free_port()
+        self.spawn(name, folder, port, command_of(name, folder, port, settings, driver), traced)
+        self.become_ready()
+
+    def spawn(self, name, folder, port, command, traced=False):
         self.name = name
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self.log = self.folder / "log"
-        self.trace = self.folder / "trace"
-        command = command_of(name, self.folder, self.port, settings, driver)
+        self.folder = folder
+        self.port = port
+        self.log = folder / "log"
+        self.trace = folder / "trace"
+        self.traced = traced
         if traced:
             tracer = [program("strace"), "-f", "--seccomp-bpf", "-qq", "-e", f"trace={SYNCS}"]
             command = [*tracer, "-e", "signal=none", "-o", str(self.trace), *command]
-        # Variables of the caller's shell would change what is measured.
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("REGISTRY_", "OTEL_", "AWS_"))}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
         with open(self.log, "ab") as out:
-            began = time.monotonic()
+            self.began = time.monotonic()
             # In a session of its own, so that Ctrl-C reaches only us and we end it in order.
             self.process = subprocess.Popen(
                 command, env=kept, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 start_new_session=True,
             )  # fmt: skip
+
+    def become_ready(self):
+        """Waits for it; ends the process when that is in vain."""
         try:
-            self.wait_until_ready(began)
-            self.ready_after = time.monotonic() - began
+            self.wait_until_ready(self.began)
+            self.ready_after = time.monotonic() - self.began
             own = children(self.process.pid)
-            self.pid = own[0] if traced else self.process.pid
-            self.pids = own if traced else [self.process.pid, *own]
+            self.pid = own[0] if self.traced else self.process.pid
+            self.pids = own if self.traced else [self.process.pid, *own]
         except BaseException:
             self.process.kill()
             self.process.wait()
@@ -185,7 +217,7 @@ class Server:
         while True:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
             with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-                connection.request("GET", "/v2/")
+                connection.request("GET", self.ready_path)
                 if connection.getresponse().status == 200:
                     return
             if self.process.poll() is not None:

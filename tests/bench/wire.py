@@ -159,6 +159,7 @@ class Image:
         self.layer_digest = digest_of(self.layer)
         layers = [(self.layer_digest, len(self.layer))]
         self.manifest = manifest(self.config_digest, len(self.config), layers)
+        self.manifest_digest = digest_of(self.manifest)
 
 
 class Batches:
