@@ -100,16 +100,25 @@ def puts(report, folder):
             for number in range(REPOSITORIES):
                 connection.push_image(f"bench/puts{number}", "v", image)
         for number in range(ROUNDS):
-            for what, repositories in (("spread", REPOSITORIES), ("one", 1)):
-                tags = f"r{number}-{what}-"
-                rounds.take(what, ours, set_tags(ours.clients_at(), manifest, repositories, tags))
-            rounds.take("leader", ours, set_tags(leader_of(ours), manifest, REPOSITORIES, f"r{number}-leader-"))
-            for what, ports in (("spread", etcd.clients_at()), ("leader", leader_of(etcd))):
-                counted(etcd, lambda: rounds.take(what, etcd, put_values(ports, folder)))
+            everywhere, leader = ours.clients_at(), leader_of(ours)
+            for what, ports, repositories in (
+                ("spread", everywhere, REPOSITORIES),
+                ("leader", leader, REPOSITORIES),
+                ("one", everywhere, 1),
+            ):
+                rounds.take(what, ours, set_tags(ports, manifest, repositories, f"r{number}-{what}-"))
+            everywhere, leader = etcd.clients_at(), leader_of(etcd)
+            for what, ports, shared in (
+                ("spread", everywhere, False),
+                ("leader", leader, False),
+                ("shared", everywhere, True),
+            ):
+                put_all(rounds, what, etcd, put_values(ports, folder, shared))
             say(f"puts, round {number + 1} of {ROUNDS}")
     rounds.tell(report, "spread", "puts through all three nodes")
     rounds.tell(report, "leader", "puts through the leader alone")
     rounds.tell(report, "one", "puts through all three nodes into one repository")
+    rounds.tell(report, "shared", "puts through all three nodes over one connection to each")
     rate = rounds.middle("spread")
     report.at_least("tag PUTs through three nodes, of etcd's puts", rate[OURS] / rate[ETCD], 0.5)
 
@@ -136,22 +145,22 @@ def field(number, content):
     return bytes([number << 3 | 2, len(content)]) + content
 
 
-def put_values(ports, folder):
-    """Puts of a key for each node with a value of a tag row's size."""
+def put_values(ports, folder, shared):
+    """Puts of a key for each node with a value of a tag row's size; clients of a node may share a connection."""
     value = digest_of(b"").encode().ljust(ROW, b".")
 
     def load(port, clients):
         message = field(1, f"bench/puts/{port}".encode()) + field(2, value)
         body = folder / f"put-{port}"
         body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
-        return lambda: h2load(port, clients, body)
+        return lambda: h2load(port, *((1, clients) if shared else (clients, 1)), body)
 
     return [load(port, clients) for port, clients in shares(ports)]
 
 
-def h2load(port, clients, body):
-    """Puts a second into etcd by gRPC, and how many there were."""
-    command = [program("h2load"), "-t1", f"-c{clients}", "-m1", f"-D{SECONDS}", "-d", str(body)]
+def h2load(port, connections, at_once, body):
+    """Puts a second into etcd by gRPC, and how many there were; so many at once on each connection."""
+    command = [program("h2load"), "-t1", f"-c{connections}", f"-m{at_once}", f"-D{SECONDS}", "-d", str(body)]
     command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
     command.append(f"http://127.0.0.1:{port}/etcdserverpb.KV/Put")
     out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -162,10 +171,10 @@ def h2load(port, clients, body):
     return done / SECONDS, done
 
 
-def counted(etcd, work):
-    """Has etcd say how many puts there were: an answer's HTTP status says nothing of gRPC's."""
+def put_all(rounds, what, etcd, loads):
+    """Has etcd say whether it made all the puts: an answer's HTTP status says nothing of gRPC's."""
     before = etcd.revision()
-    count = work()
+    count = rounds.take(what, etcd, loads)
     put = etcd.revision() - before
     if put < count:
         raise Problem(f"etcd made {put} puts of the {count} that it answered")
@@ -215,7 +224,8 @@ Versions: {versions}.
 """
     + f"""- Three nodes on loopback, each with a data folder of its own on one disk, over one folder of blobs, with the defaults of the configuration. Peers run beside them and are measured in turn, {ROUNDS} rounds of {SECONDS} s each; the middle counts. All use the same cores, the clients too, and so three nodes share what Distribution's one has for itself.
 - **Reads**: `wrk`, three processes of {READERS} connections; each asks a node, or all three Distribution. Each GET takes the read barrier: a node asks the leader for its read index, which a majority confirms.
-- **Puts**: {WRITERS} connections, a request at a time on each. Roadstead: PUT of a manifest that is there, under a tag that is not, by `wrk`, over {REPOSITORIES} repositories in turn. etcd: puts by gRPC, by `h2load`, a key for each node and values of {ROW} bytes, which a tag's row has. Both write to a majority's disks, with fsync, before they answer. In the table stand what the servers, all three together, and the clients used for each; a put of HTTP by `wrk` and one of gRPC by `h2load` cost the client about the same.
+- **Puts**: {WRITERS} connections, a request at a time on each. Roadstead: PUT of a manifest that is there, under a tag that is not, by `wrk`, over {REPOSITORIES} repositories in turn. etcd: puts by gRPC, by `h2load`, a key for each node and values of {ROW} bytes, which a tag's row has. Both write to a majority's disks, with fsync, before they answer. The table says what the servers, all three together, and the clients used for each put: what clients use, servers lack.
+- **One connection to each**: {WRITERS} puts at a time, as before, over three connections in all. gRPC can have several requests on one connection, which costs etcd and its client less; clients that are programs of their own, as a registry's are, do not share one. Not judged.
 - **One repository**: a node has one manifest PUT of a repository under way at a time, so the puts of all connections wait for each other there. Not judged.
 - **Failover**: the leader is killed with SIGKILL {KILLS} times, and started again. From the kill until a write has succeeded through each of the two others, by clients that begin when the leader is gone, wait for their answer, and repeat what is refused. Meanwhile a client of each of the two pulls a manifest by digest and one a blob, with a pause of 20 ms between; any answer but 200 with the right bytes within 30 s is a failed pull.
 - **Idle**: an image in the cluster, and {SETTLED_AFTER:.0f} s of rest before.

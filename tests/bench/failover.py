@@ -24,6 +24,7 @@ WRITE_PAUSE = 0.02
 AROUND = 0.5
 WRITTEN_WITHIN = 60
 ANSWER_WITHIN = 30
+CAUGHT_UP_WITHIN = 30
 # After a node has come back, until the next kill.
 SETTLED_AFTER = 2
 
@@ -129,17 +130,24 @@ def lose_leader(nodes, number, image, pulls):
             puller.result()
     nodes.start(leader)
     nodes.leader()
+    for port in others:
+        caught_up(nodes, f"v{number}-{port}", image)
     failed = [failure for puller in pullers for failure in puller.failed]
     return Lost(after, sum(puller.count for puller in pullers), failed, max(puller.slowest for puller in pullers))
 
 
-def has_caught_up(nodes, tag, image):
-    """Looks through each node for what was written while one of them was gone."""
+def caught_up(nodes, tag, image):
+    """Waits until each node has what was written while one of them was gone."""
+    text = request("GET", f"/v2/{REPOSITORY}/manifests/{tag}")
+    deadline = time.monotonic() + CAUGHT_UP_WITHIN
     for port in nodes.clients_at():
         with Connection(port) as connection:
-            found = connection.ask(request("GET", f"/v2/{REPOSITORY}/manifests/{tag}"), expect=200)
+            while (found := connection.ask(text)).status != 200:
+                if time.monotonic() > deadline:
+                    raise Problem(f"{found.status} for {tag} from the node at port {port}: {found.body[:300]!r}")
+                time.sleep(WRITE_PAUSE)
         if found.body != image.manifest:
-            raise Problem(f"the node at {port} has another manifest under {tag}")
+            raise Problem(f"the node at port {port} has other bytes under {tag}")
 
 
 def failover(report, folder):
@@ -155,10 +163,7 @@ def failover(report, folder):
             connection.push_image(REPOSITORY, "v", image)
         for number in range(KILLS):
             time.sleep(SETTLED_AFTER)
-            kept = [port for port in nodes.clients_at() if port != nodes.ports[nodes.leader()][0]]
             loss = lose_leader(nodes, number, image, pulls)
-            for port in kept:
-                has_caught_up(nodes, f"v{number}-{port}", image)
             losses.append(loss)
             times = " and ".join(f"{after:.2f}" for after in loss.after)
             say(f"kill {number + 1} of {KILLS}: writes after {times} s, slowest pull {loss.slowest:.2f} s")

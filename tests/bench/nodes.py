@@ -5,6 +5,7 @@ Each node is a process of its own with a folder of its own, on loopback, with th
 
 import abc
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -38,11 +39,6 @@ class Node(Server):
         self.ready_path = ready_path
         self.spawn(name, folder, port, command)
 
-    def cut_off(self):
-        """Ends the process and waits for nothing that it might want to do before."""
-        self.process.kill()
-        self.process.wait()
-
 
 class Cluster(abc.ABC):
     """Nodes that are started together; those that run are in `nodes`, by their numbers."""
@@ -73,22 +69,25 @@ class Cluster(abc.ABC):
             self.nodes[number].become_ready()
 
     def kill(self, number):
-        """Like a loss of power of the node; returns when that was."""
-        node = self.nodes.pop(number)
+        """Ends a node's process by SIGKILL; returns when that was."""
+        node = self.nodes[number]
         at = time.monotonic()
         os.kill(node.pid, signal.SIGKILL)
         node.process.wait()
+        del self.nodes[number]
         return at
 
     def stop(self):
-        while self.nodes:
-            _, node = self.nodes.popitem()
+        for number, node in list(self.nodes.items()):
             node.stop()
+            del self.nodes[number]
 
     def cut_off(self):
-        while self.nodes:
-            _, node = self.nodes.popitem()
-            node.cut_off()
+        """Ends the processes that are left, and waits for nothing that they might want to do before."""
+        for node in self.nodes.values():
+            node.process.kill()
+            node.process.wait()
+        self.nodes.clear()
 
     def cpu(self):
         return sum(node.cpu() for node in self.nodes.values())
@@ -98,7 +97,7 @@ class Cluster(abc.ABC):
         deadline = time.monotonic() + LEADS_WITHIN
         while time.monotonic() < deadline:
             for number in self.nodes:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, http.client.HTTPException, Problem):
                     if self.leads(number):
                         return number
             time.sleep(0.02)

@@ -57,7 +57,8 @@ class Rounds:
 
 def wrk(url, connections=16, seconds=WRK_SECONDS, script=()):
     """Requests a second, and how many there were; `script` is a file in Lua with its arguments."""
-    command = [program("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Accept: {MANIFEST}"]
+    command = [program("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"]
+    command += ["-H", f"Accept: {MANIFEST}"]
     command += ["-s", script[0], url, "--", *script[1:]] if script else [url]
     out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     rate = re.search(r"Requests/sec: *([\d.]+)", out)

@@ -38,7 +38,7 @@ def program(name, variable=None):
     # nginx lies where only root's PATH leads.
     found = given or shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin")
     if not found or not os.access(found, os.X_OK):
-        raise Problem(f"there is no {given or name}; `deploy/setup bench` installs it")
+        raise Problem(f"there is no {given or name}; the benchmark's target of `make` installs it")
     return str(Path(found).resolve()) if given else found
 
 
