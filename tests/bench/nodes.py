@@ -18,7 +18,7 @@ from servers import Server, command_of, fetched, free_ports, program
 COUNT = 3
 LEADS_WITHIN = 60
 
-# They go on with the section `http`.
+# They go on with the section `http`. Administration is by default at one port for all.
 SETTINGS = """  debug:
     addr: 127.0.0.1:{debug}
     prometheus:
@@ -28,6 +28,8 @@ cluster:
   datadir: {datadir}
   listen: {address}
   members: [{members}]
+  admin:
+    addr: 127.0.0.1:0
 """
 LEADS = "\nroadstead_raft_is_leader 1\n"
 
