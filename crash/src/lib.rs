@@ -5,6 +5,9 @@
 //! SIGKILL when it comes to the point, and `ROADSTEAD_CRASH=<point>:<n>` when it comes there for
 //! the n-th time.
 //!
+//! `ROADSTEAD_MISTAKE=<name>` has the process leave out something that it promises, so that a test
+//! can see that its checker notices.
+//!
 //! It is not a way to inject errors (that is `roadstead_storage::Faulty`): at a point the process
 //! either goes on as if nothing were there, or is gone.
 
@@ -120,8 +123,15 @@ pub fn bound(_: &str, value: u64) -> u64 {
     value
 }
 
+/// Whether a test seeds this mistake, to see that a checker finds it.
+#[cfg(not(feature = "crash-points"))]
+#[inline]
+pub fn mistake(_: &str) -> bool {
+    false
+}
+
 #[cfg(feature = "crash-points")]
-pub use armed::{bound, point};
+pub use armed::{bound, mistake, point};
 
 #[cfg(feature = "crash-points")]
 mod armed {
@@ -170,6 +180,13 @@ mod armed {
     pub fn bound(name: &str, value: u64) -> u64 {
         let given = env::var(name).ok().and_then(|text| text.parse().ok());
         given.unwrap_or(value)
+    }
+
+    /// Whether a test seeds this mistake, by the environment variable `ROADSTEAD_MISTAKE`.
+    pub fn mistake(name: &str) -> bool {
+        static SEEDED: LazyLock<Option<String>> =
+            LazyLock::new(|| env::var("ROADSTEAD_MISTAKE").ok());
+        SEEDED.as_deref() == Some(name)
     }
 }
 
