@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use reqwest::blocking::{Body, RequestBuilder};
 use reqwest::{Method, Url, redirect};
@@ -11,9 +12,9 @@ use crate::Answer;
 use crate::fixture::{self, CONFIG, Document, LAYER};
 use crate::wait::LONG;
 
-static HTTP1: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(false, 0));
-static HTTP2: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(true, 0));
-static KEPT: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(false, KEPT_IDLE));
+static HTTP1: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(false, 0, LONG));
+static HTTP2: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(true, 0, LONG));
+static KEPT: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| build(false, KEPT_IDLE, LONG));
 
 /// Connections without a request that are kept where a test wants them kept.
 const KEPT_IDLE: usize = 16;
@@ -23,7 +24,7 @@ const KEPT_IDLE: usize = 16;
 pub struct Client {
     /// `http://host:port` and the prefix, without a slash at the end.
     base: String,
-    http: &'static reqwest::blocking::Client,
+    http: reqwest::blocking::Client,
 }
 
 /// A request in the making.
@@ -61,11 +62,17 @@ pub struct Image {
     pub layers: Vec<Vec<u8>>,
 }
 
-fn build(is_http2: bool, kept: usize) -> reqwest::blocking::Client {
+/// Connections that are used once, made by the network of the thread that calls this, and given up
+/// when an answer takes longer than this.
+pub(crate) fn patient_for(limit: Duration) -> reqwest::blocking::Client {
+    build(false, 0, limit)
+}
+
+fn build(is_http2: bool, kept: usize, limit: Duration) -> reqwest::blocking::Client {
     let builder = reqwest::blocking::Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
-        .timeout(LONG)
+        .timeout(limit)
         // A connection that outlived a restart of its registry would fail for no fault of it.
         .pool_max_idle_per_host(kept);
     let builder = if is_http2 {
@@ -81,7 +88,15 @@ impl Client {
     pub fn new(address: &str) -> Self {
         Self {
             base: format!("http://{address}"),
-            http: &HTTP1,
+            http: HTTP1.clone(),
+        }
+    }
+
+    /// The same by connections of another kind, such as those of another network.
+    pub fn with(address: &str, http: &reqwest::blocking::Client) -> Self {
+        Self {
+            base: format!("http://{address}"),
+            http: http.clone(),
         }
     }
 
@@ -89,7 +104,7 @@ impl Client {
     pub fn below(&self, prefix: &str) -> Self {
         Self {
             base: format!("{}{prefix}", self.base),
-            http: self.http,
+            http: self.http.clone(),
         }
     }
 
@@ -97,7 +112,7 @@ impl Client {
     pub fn by_http2(&self) -> Self {
         Self {
             base: self.base.clone(),
-            http: &HTTP2,
+            http: HTTP2.clone(),
         }
     }
 
@@ -105,7 +120,7 @@ impl Client {
     pub fn keeping_connections(&self) -> Self {
         Self {
             base: self.base.clone(),
-            http: &KEPT,
+            http: KEPT.clone(),
         }
     }
 

@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::folder::{self, Objects};
 use crate::process::free_port;
 use crate::wait::{self, LONG};
-use crate::{Client, Registry, Setup};
+use crate::{Client, Network, Registry, Setup};
+
+/// Where a node with a host of its own is reached by the others.
+const PORT: u16 = 7400;
 
 /// The nodes of a cluster.
 #[derive(Debug)]
@@ -32,45 +37,61 @@ impl Group {
 
     /// Fresh nodes that are not running yet.
     pub fn prepare(count: usize) -> Self {
+        let addresses = (0..count).map(|_| format!("127.0.0.1:{}", free_port()));
+        Self::of(addresses.collect(), |_| Self::base())
+    }
+
+    /// The same, each on a host of a network, with what its setup says of its data and times.
+    pub fn on(network: &Network, count: usize, setup: impl Fn(usize) -> Setup) -> Self {
+        let hosts: Vec<_> = (0..count).map(|node| network.host(node)).collect();
+        let addresses = hosts.iter().map(|host| format!("{}:{PORT}", host.address));
+        Self::of(addresses.collect(), |node| {
+            let setup = setup(node).on(hosts[node].clone());
+            // The address is not one of loopback, although nobody else can reach it.
+            setup.with("cluster", "insecure: true")
+        })
+    }
+
+    fn of(addresses: Vec<String>, base: impl Fn(usize) -> Setup) -> Self {
         let blobs = tempfile::Builder::new()
             .prefix("roadstead-blobs-")
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()
             .expect("a temporary folder can be made");
-        let addresses: Vec<_> = (0..count)
-            .map(|_| format!("127.0.0.1:{}", free_port()))
-            .collect();
         let mut group = Self {
             nodes: Vec::new(),
             addresses,
             blobs,
         };
         let members = format!("members: [{}]", group.addresses.join(", "));
-        let nodes = group.addresses.iter();
-        let nodes = nodes.map(|address| Registry::prepare(group.setup(address, &members)));
+        let nodes = group.addresses.iter().enumerate();
+        let nodes = nodes
+            .map(|(node, address)| Registry::prepare(group.setup(base(node), address, &members)));
         group.nodes = nodes.collect();
         group
     }
 
-    fn setup(&self, address: &str, others: &str) -> Setup {
+    fn base() -> Setup {
+        Setup::empty().with("cluster", "datadir: {folder}/metadata\nproposaltimeout: 5s")
+    }
+
+    fn setup(&self, base: Setup, address: &str, others: &str) -> Setup {
         let blobs = self.blobs.path().display();
-        Setup::empty()
-            .with("http", "addr: 127.0.0.1:{port}")
+        base.with("http", "addr: {host}:{port}")
             .with_debug()
             .with(
                 "storage",
                 &format!("filesystem:\n  rootdirectory: {blobs}\ndelete:\n  enabled: true"),
             )
-            .with("cluster", "datadir: {folder}/metadata\nname: test")
+            .with("cluster", "name: test")
             .with("cluster", &format!("listen: {address}\n{others}"))
-            .with("cluster", "proposaltimeout: 5s")
     }
 
     /// A fresh node that joins the cluster through its first, not running yet.
     pub fn add(&mut self) -> &mut Registry {
         let address = format!("127.0.0.1:{}", free_port());
         let join = format!("join: {}", self.addresses[0]);
-        let node = Registry::prepare(self.setup(&address, &join));
+        let node = Registry::prepare(self.setup(Self::base(), &address, &join));
         self.addresses.push(address);
         self.nodes.push(node);
         self.nodes.last_mut().expect("it was just added")
@@ -101,14 +122,29 @@ impl Group {
     /// When nobody does in time.
     #[track_caller]
     pub fn leader(&self) -> usize {
-        let leads = |node: &Registry| {
-            let client = Client::new(&node.debug_address());
-            let metrics = client.request("GET", "/metrics").try_send();
-            metrics.is_ok_and(|answer| {
-                String::from_utf8_lossy(&answer.body).contains("\nroadstead_raft_is_leader 1\n")
-            })
-        };
-        let found = wait::poll(LONG, || self.nodes.iter().position(leads));
+        let found = wait::poll(LONG, || {
+            let mut nodes = 0..self.nodes.len();
+            nodes.find(|node| self.leads(*node))
+        });
         found.expect("some node leads")
+    }
+
+    /// Whether the node says that it leads, if it says anything.
+    pub fn leads(&self, node: usize) -> bool {
+        let client = self.nodes[node].debug_client();
+        let metrics = client.request("GET", "/metrics").try_send();
+        metrics.is_ok_and(|answer| {
+            String::from_utf8_lossy(&answer.body).contains("\nroadstead_raft_is_leader 1\n")
+        })
+    }
+
+    /// The folder that the nodes share.
+    pub fn blobs(&self) -> &Path {
+        self.blobs.path()
+    }
+
+    /// How many objects lie in the folder that the nodes share.
+    pub fn objects(&self) -> Objects {
+        folder::objects(self.blobs.path())
     }
 }

@@ -155,6 +155,7 @@ impl Registry {
     /// The text with folder and ports in their places.
     pub fn fill_in(&self, text: &str) -> String {
         text.replace("{folder}", &self.folder().display().to_string())
+            .replace("{host}", &self.host())
             .replace("{port}", &self.port.to_string())
             .replace("{debug}", &self.debug_port.to_string())
     }
@@ -210,7 +211,7 @@ impl Registry {
             binary()
         };
         let mut command = match self.setup.descriptors_max() {
-            None => Command::new(program),
+            None => self.program(&program),
             Some(max) => {
                 let mut shell = Command::new("/bin/sh");
                 shell
@@ -236,6 +237,14 @@ impl Registry {
             command.env(name, self.fill_in(value));
         }
         command
+    }
+
+    /// A program where this registry runs.
+    pub fn program(&self, program: &Path) -> Command {
+        match self.setup.host() {
+            None => Command::new(program),
+            Some(host) => host.program(program),
+        }
     }
 
     /// Somebody else may not be allowed to go where the binary lies.
@@ -279,6 +288,11 @@ impl Registry {
     pub fn signal(&self, signal: Signal) {
         let process = self.process.as_ref().expect("it runs");
         kill_process(Pid::from_child(process), signal).expect("a child can be signalled");
+    }
+
+    /// Whether it was started, and not ended by this.
+    pub fn is_started(&self) -> bool {
+        self.process.is_some()
     }
 
     /// Waits until the process has ended.
@@ -375,12 +389,17 @@ impl Registry {
 
     /// Where it serves, as `host:port`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host(), self.port)
+    }
+
+    fn host(&self) -> String {
+        let host = self.setup.host().map(|host| host.address.to_string());
+        host.unwrap_or_else(|| "127.0.0.1".to_owned())
     }
 
     /// Where it serves operators, if its setup says so.
     pub fn debug_address(&self) -> String {
-        format!("127.0.0.1:{}", self.debug_port)
+        format!("{}:{}", self.host(), self.debug_port)
     }
 
     /// Where the running process is administered, as `host:port`.
@@ -395,7 +414,19 @@ impl Registry {
 
     /// A client of this registry.
     pub fn client(&self) -> Client {
-        Client::new(&self.address())
+        self.client_of(&self.address())
+    }
+
+    /// A client of what it serves to operators.
+    pub fn debug_client(&self) -> Client {
+        self.client_of(&self.debug_address())
+    }
+
+    fn client_of(&self, address: &str) -> Client {
+        match self.setup.host() {
+            None => Client::new(address),
+            Some(host) => Client::with(address, &host.http),
+        }
     }
 
     /// A client of one of its repositories.

@@ -11,6 +11,8 @@ pub struct Seed {
     value: u64,
     variable: &'static str,
     target: &'static str,
+    // Other variables that have to be the same.
+    beside: String,
 }
 
 impl Seed {
@@ -23,7 +25,14 @@ impl Seed {
             value: number(variable).unwrap_or(fresh),
             variable,
             target,
+            beside: String::new(),
         }
+    }
+
+    /// Says that its choices depend on this variable, too.
+    pub fn beside(mut self, variable: &str, value: u64) -> Self {
+        self.beside.push_str(&format!(" {variable}={value}"));
+        self
     }
 
     /// The choices that follow from it.
@@ -42,9 +51,10 @@ impl Drop for Seed {
             value,
             variable,
             target,
+            beside,
         } = self;
         if std::thread::panicking() {
-            eprintln!("to repeat its choices: {variable}={value} make {target}");
+            eprintln!("to repeat its choices: {variable}={value}{beside} make {target}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `Setup`: how a registry is configured: by a file with sections, or by the environment alone.
 //!
 //! In every text `{folder}` stands for the registry's own folder, `{port}` for the port that it
-//! serves on and `{debug}` for its second port.
+//! serves on, `{debug}` for its second port and `{host}` for where it listens: on loopback, unless
+//! it has a host of its own.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Place;
+use crate::network::Host;
 
 /// A configuration in the making.
 #[derive(Debug, Clone)]
@@ -20,6 +22,7 @@ pub struct Setup {
     is_unprivileged: bool,
     has_default_administration: bool,
     place: Option<Place>,
+    host: Option<Host>,
 }
 
 impl Default for Setup {
@@ -46,6 +49,7 @@ impl Setup {
             is_unprivileged: false,
             has_default_administration: false,
             place: None,
+            host: None,
         }
     }
 
@@ -98,8 +102,18 @@ impl Setup {
 
     /// Serves operators on a second port.
     pub fn with_debug(self) -> Self {
-        let lines = "debug:\n  addr: 127.0.0.1:{debug}\n  prometheus:\n    enabled: true";
+        let lines = "debug:\n  addr: {host}:{debug}\n  prometheus:\n    enabled: true";
         self.with("http", lines)
+    }
+
+    /// Runs the process on a host of a test's own network, of which `{host}` is the address.
+    pub fn on(mut self, host: Host) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    pub(crate) fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
     }
 
     /// Sets an environment variable.

@@ -32,6 +32,13 @@ pub fn poll<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T
     }
 }
 
+/// Has a fault last for this time, or until it is over; whether it lasted.
+///
+/// The time is what a test is about: nothing that comes after relies on it.
+pub fn last(time: Duration, is_over: impl Fn() -> bool) -> bool {
+    poll(time, || is_over().then_some(())).is_none()
+}
+
 /// Says that something is over when it goes, after a panic too: threads that go on until then end,
 /// and so does a scope that waits for them.
 #[derive(Debug)]
