@@ -19,15 +19,15 @@ selection := --release --locked --workspace --all-features
 product := --release --locked --workspace
 # The suites that `make test` leaves out. By name, and without --all-targets, beside which cargo
 # passes over them.
-slow := --test crash --test collection --test pressure --test stores
+slow := --test crash --test collection --test pressure --test stores --test chaos
 # Suites with blobs in the bucket that tests/stores/run has made.
 on_store := env ROADSTEAD_SUITE_STORE=s3 cargo test $(selection)
 # A workspace of its own: see tests/volatile/Cargo.toml.
 volatile := --release --locked --manifest-path tests/volatile/Cargo.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash collect pressure stores stores-short nightly verify fix conformance clients
-.PHONY: bench bench-gc bench-store bench-cluster audit-advisories
+.PHONY: help run test crash collect pressure chaos stores stores-short nightly verify fix conformance
+.PHONY: clients bench bench-gc bench-store bench-cluster audit-advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,14 @@ pressure: ## full disks, stalled disks, many uploads and connections, a wrong cl
 	cargo build $(selection) --bin roadstead
 	cargo test $(selection) --test pressure -- --test-threads 1
 
+# Two at a time: much of what a cluster under faults does is wait.
+chaos_settings = $(if $(SECONDS),ROADSTEAD_CHAOS_SECONDS=$(SECONDS)) \
+	$(if $(SEED),ROADSTEAD_CHAOS_SEED=$(SEED)) $(if $(NODES),ROADSTEAD_CHAOS_NODES=$(NODES))
+chaos: ## kill, pause and cut off nodes under clients, and judge histories; SECONDS, SEED, NODES, ONLY
+	@deploy/setup chaos
+	cargo build $(selection) --bin roadstead --test chaos
+	env $(chaos_settings) cargo test $(selection) --test chaos -- $(ONLY) --nocapture --test-threads 2
+
 # One test at a time: each wants the store for itself, and counts what it is asked. Then the suites of
 # other targets that do not look into folders, with blobs on the store.
 stores: ## the S3 driver on real servers, which are built first; STORES="garage versitygw" chooses
@@ -84,6 +92,8 @@ stores-short: ## those of its tests that take seconds, on versitygw alone
 nightly: ## the long tests: what `make crash` and `make collect` do in minutes, for over an hour
 	ROADSTEAD_CRASH_KILLS=3000 $(MAKE) crash
 	ROADSTEAD_COLLECT_OPERATIONS=500000 ROADSTEAD_COLLECT_KILLS=100 $(MAKE) collect
+	$(MAKE) chaos ONLY=random SECONDS=1800
+	$(MAKE) chaos ONLY=random SECONDS=900 NODES=5
 	$(MAKE) stores
 
 verify: ## check format, lints, documentation, layout and dependencies; changes no file
