@@ -20,6 +20,12 @@ pub enum Error {
     /// The node has lost its storage or its place and is stopping.
     #[error("the metadata of this node have stopped")]
     Stopped(#[source] Source),
+    /// The node was removed from its cluster, for ever.
+    #[error(
+        "node {0} was removed from its cluster and must not go on; to have it back, remove its \
+         `cluster.datadir` and start it with `cluster.join`"
+    )]
+    Removed(u64),
     /// The state cannot be read.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -80,6 +86,9 @@ pub enum OpenError {
         /// What is wrong.
         reason: String,
     },
+    /// What was to be restored is not whole.
+    #[error("the backup is damaged or cut off: {0}; nothing was changed")]
+    Backup(String),
     /// The cluster refuses this node.
     #[error("the cluster refuses this node: {0}")]
     Refused(String),

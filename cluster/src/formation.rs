@@ -34,24 +34,41 @@ enum Step {
 }
 
 /// Waits until the node has founded its cluster or was taken in.
-pub(crate) async fn find(place: &Place, cluster: &Cluster) -> Result<Found, OpenError> {
+pub(crate) async fn find(
+    place: &Place,
+    cluster: &Cluster,
+    feature_level_max: u64,
+) -> Result<Found, OpenError> {
     let mut said = None;
     loop {
         let asked = asked(place, cluster)?;
-        let answers = asked.iter().map(|address| calls::introduce(address));
+        if asked.is_empty() && place.members.is_empty() {
+            say(
+                &mut said,
+                &format!(
+                    "nobody has told it which: `cluster.members` and `cluster.join` are not set; \
+                 run `roadstead cluster add {}` on a node of the cluster",
+                    place.address
+                ),
+            );
+            sleep(FORMATION_LOOK).await;
+            continue;
+        }
+        let answers = asked.iter().map(|address| calls::introduce(address, place));
         let answers = future::join_all(answers).await;
         let looked: Vec<_> = asked.iter().map(String::as_str).zip(answers).collect();
         let waits_for = match step(place, &looked)? {
-            Step::Found => match &cluster.found_refusal {
-                Some(reason) => return Err(OpenError::Refused(reason.clone())),
-                None => {
+            Step::Found => match (&cluster.found_refusal, is_reached(place).await?) {
+                (Some(reason), _) => return Err(OpenError::Refused(reason.clone())),
+                (None, false) => format!("{} does not lead here yet", place.address),
+                (None, true) => {
                     return Ok(Found {
                         node: FIRST_NODE,
                         cluster_id: String::new(),
                     });
                 }
             },
-            Step::Join(addresses) => match join(place, cluster, &addresses).await {
+            Step::Join(addresses) => match join(place, feature_level_max, &addresses).await {
                 Ok(found) => return Ok(found),
                 Err(status) if status.code() == Code::FailedPrecondition => {
                     return Err(OpenError::Refused(status.message().to_owned()));
@@ -60,18 +77,39 @@ pub(crate) async fn find(place: &Place, cluster: &Cluster) -> Result<Found, Open
             },
             Step::Wait(reason) => reason,
         };
-        if said.is_none_or(|said: Instant| said.elapsed() >= FORMATION_SAID) {
-            said = Some(Instant::now());
-            tracing::info!("waiting for the cluster: {waits_for}");
-        }
+        say(&mut said, &waits_for);
         sleep(FORMATION_LOOK).await;
+    }
+}
+
+/// Says what the node waits for, now and then.
+fn say(said: &mut Option<Instant>, waits_for: &str) {
+    if said.is_none_or(|said| said.elapsed() >= FORMATION_SAID) {
+        *said = Some(Instant::now());
+        tracing::info!("waiting for the cluster: {waits_for}");
+    }
+}
+
+/// Whether this node is where it says that it is. Two that say the same would both found.
+async fn is_reached(place: &Place) -> Result<bool, OpenError> {
+    match calls::introduce(&place.address, place).await {
+        Ok(answer) if answer.instance == place.instance.to_string() => Ok(true),
+        Ok(answer) => Err(OpenError::Refused(format!(
+            "`cluster.advertise` is {}, where another node answers (instance {}); give each node \
+             an address of its own",
+            place.address, answer.instance
+        ))),
+        Err(_) => Ok(false),
     }
 }
 
 /// Whom to ask: everybody else.
 fn asked(place: &Place, cluster: &Cluster) -> Result<Vec<String>, OpenError> {
-    if let Some(join) = &cluster.join {
-        return Ok(vec![join.clone()]);
+    if let Some(join) = cluster.join.clone().or_else(|| place.invitation()) {
+        return Ok(vec![join]);
+    }
+    if place.members.is_empty() {
+        return Ok(Vec::new());
     }
     if !place.members.contains(&place.address) {
         return Err(OpenError::Refused(format!(
@@ -149,18 +187,22 @@ fn check(place: &Place, address: &str, answer: &IntroduceResponse) -> Result<(),
     Err(OpenError::Refused(reason))
 }
 
-async fn join(place: &Place, cluster: &Cluster, addresses: &[String]) -> Result<Found, Status> {
+async fn join(
+    place: &Place,
+    feature_level_max: u64,
+    addresses: &[String],
+) -> Result<Found, Status> {
     let mut last = Status::unavailable("nobody was asked");
     for address in addresses {
         let request = JoinRequest {
             name: place.name.clone(),
             instance: place.instance.to_string(),
             address: place.address.clone(),
-            feature_level_max: cluster.feature_level_max,
+            feature_level_max,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             is_forwarded: false,
         };
-        match calls::join(address, request, INTRODUCE_TIME).await {
+        match calls::join(address, place, request, INTRODUCE_TIME).await {
             Ok(joined) => {
                 return Ok(Found {
                     node: joined.node,

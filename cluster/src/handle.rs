@@ -2,42 +2,53 @@
 //!
 //! Cheap to clone, and usable from any runtime: Raft itself lives where `open` was called.
 
+mod backup;
 mod leader;
+mod members;
 mod requests;
+mod start;
 
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
-use openraft::{ChangeMembers, Config, Raft, ServerState, SnapshotPolicy};
+use openraft::{Config, Raft, ServerState, SnapshotPolicy};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
+use tonic::service::Routes;
 
-use self::requests::{Leader, Rounds};
+pub use self::backup::{BACKUP_FORMAT, Restore, restore};
+pub use self::members::{MemberStatus, Members};
+use self::requests::Rounds;
+pub use self::requests::Seen;
 use crate::clock::LeaderClock;
 use crate::consensus::TypeConfig;
 use crate::error::{Error, OpenError};
 use crate::formation;
 use crate::identity::{FIRST_NODE, Identity};
 use crate::limits::{
-    ASK_TIME, CLOSE_LOOK, CLOSE_TIME, ELECTION_MS_MAX, ELECTION_MS_MIN, ENTRIES_PER_PURGE,
-    FORMATION_LOOK, FORMATION_SAID, HEARTBEAT_MS, SNAPSHOT_SENT_TIME,
+    CLOSE_LOOK, CLOSE_TIME, ELECTION_MS_MAX, ELECTION_MS_MIN, ENTRIES_PER_PURGE, HEARTBEAT_MS,
+    SNAPSHOT_SENT_TIME,
 };
-use crate::metadata::read;
 use crate::network::calls::Calls;
-use crate::network::{Network, Place, Served, Server};
+use crate::network::{Network, Place, Served, Server, Tls};
 use crate::request::Serials;
 use crate::store::Watch;
 use crate::store::log::LogStore;
 use crate::store::machine::StateMachine;
 use crate::store::state::StateStore;
+
+/// Folders below `cluster.datadir` for snapshots that are on their way.
+const SENDING: &str = "sending";
+const RECEIVING: &str = "receiving";
 
 /// How a node opens its metadata.
 #[derive(Debug)]
@@ -50,6 +61,8 @@ pub struct Options {
     pub snapshot_after_entries: u64,
     /// Log entries that stay after a snapshot, for a node that lags a little.
     pub keep_entries: u64,
+    /// The highest feature level that this version can apply.
+    pub feature_level_max: u64,
     /// The cluster that the node is of; without it, it is a cluster of one.
     pub cluster: Option<Cluster>,
 }
@@ -59,6 +72,8 @@ pub struct Options {
 pub struct Cluster {
     /// `cluster.name`: nodes of another name are refused.
     pub name: String,
+    /// `cluster.tls`: what nodes prove themselves by; `None` speaks in the clear.
+    pub tls: Option<Arc<Tls>>,
     /// `cluster.listen`, bound.
     pub listener: TcpListener,
     /// `cluster.advertise`: where the others reach it.
@@ -69,8 +84,6 @@ pub struct Cluster {
     pub join: Option<String>,
     /// Why this node may not found a cluster, if so: for people.
     pub found_refusal: Option<String>,
-    /// The highest feature level that this version can apply.
-    pub feature_level_max: u64,
     /// `cluster.heartbeat` and `cluster.election`, in milliseconds.
     pub timing: Timing,
 }
@@ -98,7 +111,7 @@ impl Default for Timing {
 }
 
 /// Lets go of an upload that this node has a session for.
-type Release = Box<dyn Fn(String) -> BoxFuture<'static, ()> + Send + Sync>;
+type Release = Arc<dyn Fn(String) -> BoxFuture<'static, ()> + Send + Sync>;
 
 type StateRaft = Raft<TypeConfig, StateMachine>;
 
@@ -130,6 +143,9 @@ pub struct Metadata {
 
 struct Shared {
     identity: Identity,
+    datadir: PathBuf,
+    began: Instant,
+    feature_level_max: u64,
     proposal_timeout: Duration,
     clock: LeaderClock,
     serials: Serials,
@@ -141,7 +157,10 @@ struct Shared {
     calls: Calls,
     rounds: Mutex<Rounds>,
     served: Option<Served>,
-    release: OnceLock<Release>,
+    release: Mutex<Option<Release>>,
+    is_draining: AtomicBool,
+    // Told when somebody wants the node to be drained.
+    drains: Notify,
     // The members that a founder waits for; empty otherwise.
     founded_with: Vec<String>,
 }
@@ -163,21 +182,33 @@ impl Metadata {
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
         let mut identity = Identity::open(&options.datadir)?;
         let cluster = options.cluster.as_ref();
-        let place = Arc::new(place_of(&identity, cluster));
+        let place = Arc::new(place_of(&identity, &options.datadir, cluster));
         let datadir = options.datadir.clone();
+        // What a crash has left of transfers and backups.
+        for name in [SENDING, RECEIVING] {
+            let path = datadir.join(name);
+            crate::store::folder::remove(&path).map_err(|error| open_error(path, error))?;
+        }
         let stores = Stores::open(&datadir)?;
+        if stores.is_fresh && identity.has_begun {
+            // It has voted, and would vote again for somebody else.
+            return Err(OpenError::Corrupt {
+                path: datadir,
+                reason: "its Raft log and its state are gone, though this node has taken part \
+                         before. If they cannot be brought back, remove the node from its cluster \
+                         and the whole folder, and let it join anew"
+                    .to_owned(),
+            });
+        }
         let mut served = None;
         let mut founded_with = Vec::new();
         if let Some(cluster) = cluster {
-            let receiving = datadir.join("receiving");
-            let failed = |error| open_error(receiving.clone(), error);
-            // What a crash has left of a transfer.
-            crate::store::folder::remove(&receiving).map_err(failed)?;
+            let receiving = datadir.join(RECEIVING);
             let listener = cluster.listener.try_clone().map_err(OpenError::Listen)?;
             let serving = Server::start(listener, Arc::clone(&place), receiving);
             served = Some(serving.map_err(OpenError::Listen)?);
             if identity.node == 0 {
-                let found = formation::find(&place, cluster).await?;
+                let found = formation::find(&place, cluster, options.feature_level_max).await?;
                 identity.settle(&datadir, found.node)?;
                 if found.node == FIRST_NODE {
                     founded_with.clone_from(&cluster.members);
@@ -201,11 +232,14 @@ impl Metadata {
         let raft = Raft::new(identity.node, config, network, log, machine)
             .await
             .map_err(|error| OpenError::Corrupt {
-                path: datadir,
+                path: datadir.clone(),
                 reason: error.to_string(),
             })?;
         let shared = Shared {
             identity,
+            datadir,
+            began: Instant::now(),
+            feature_level_max: options.feature_level_max,
             proposal_timeout: options.proposal_timeout,
             clock: LeaderClock::default(),
             serials: Serials::default(),
@@ -216,7 +250,9 @@ impl Metadata {
             place,
             rounds: Mutex::default(),
             served,
-            release: OnceLock::new(),
+            release: Mutex::default(),
+            is_draining: AtomicBool::new(false),
+            drains: Notify::new(),
             founded_with,
         };
         let metadata = Self {
@@ -237,143 +273,8 @@ impl Metadata {
     }
 
     /// Whether nothing was ever kept in `datadir`, which need not exist.
-    pub fn is_fresh(datadir: &std::path::Path) -> bool {
+    pub fn is_fresh(datadir: &Path) -> bool {
         Identity::is_fresh(datadir)
-    }
-
-    /// Makes a fresh founder the only voter; makes a node that is alone campaign at once; has one
-    /// that has joined caught up, and then vote.
-    async fn start(&self, is_fresh: bool) -> Result<(), OpenError> {
-        let node = self.shared.identity.node;
-        if is_fresh && node == FIRST_NODE {
-            let members = std::collections::BTreeMap::from([(node, self.shared.place.peer())]);
-            let initialized = self.raft.initialize(members).await;
-            initialized.map_err(|error| OpenError::Raft(error.into()))?;
-        } else if self.is_sole_voter() {
-            // Nobody else could lead: do not wait for an election timeout.
-            let elected = self.raft.trigger().elect(false).await;
-            elected.map_err(|error| OpenError::Raft(error.into()))?;
-        }
-        if self.shared.served.is_none() {
-            self.refuse_silence()?;
-        }
-        if self.shared.served.is_none() || node == FIRST_NODE && is_fresh {
-            self.barrier().await?;
-            return self.learn_cluster();
-        }
-        let mut said = Instant::now();
-        loop {
-            let waits_for = match self.barrier().await {
-                Err(error @ Error::Stopped(_)) => return Err(error.into()),
-                Err(error) => crate::error::with_source(&error),
-                Ok(_) if self.is_voter(node) => {
-                    self.settle_address().await?;
-                    return self.learn_cluster();
-                }
-                Ok(_) => match self.promote_self().await {
-                    Ok(()) => continue,
-                    Err(status) => status.message().to_owned(),
-                },
-            };
-            if said.elapsed() >= FORMATION_SAID {
-                said = Instant::now();
-                tracing::info!("waiting for the cluster: {waits_for}");
-            }
-            sleep(FORMATION_LOOK).await;
-        }
-    }
-
-    /// A member of a cluster that nobody can reach could still win its elections.
-    fn refuse_silence(&self) -> Result<(), OpenError> {
-        let others = {
-            let applied = self.state.applied();
-            let (_, membership) = applied.map_err(|error| OpenError::Raft(error.into()))?;
-            let nodes = membership.membership().nodes();
-            nodes
-                .filter(|(id, _)| **id != self.shared.identity.node)
-                .count()
-        };
-        if others == 0 {
-            return Ok(());
-        }
-        Err(OpenError::Refused(format!(
-            "this node is one of {} and has to be reached by the others; set `cluster.listen` as \
-             before",
-            others + 1
-        )))
-    }
-
-    /// Has the others know where this node is, if it was alone until now.
-    async fn settle_address(&self) -> Result<(), OpenError> {
-        let (node, own) = (self.shared.identity.node, self.shared.place.peer());
-        let known = {
-            let metrics = self.raft.server_metrics();
-            let server = metrics.borrow_watched();
-            let membership = server.membership_config.membership();
-            membership.get_node(&node).cloned().unwrap_or_default()
-        };
-        if known == own {
-            return Ok(());
-        }
-        if !self.is_sole_voter() {
-            return Err(OpenError::Refused(format!(
-                "its members know this node as {}, and `cluster.advertise` is {}; keep the address \
-                 and let the name lead elsewhere",
-                known.address, own.address
-            )));
-        }
-        let nodes = std::collections::BTreeMap::from([(node, own)]);
-        let changed = self
-            .raft
-            .change_membership(ChangeMembers::SetNodes(nodes), true);
-        let changed = changed.await.map_err(|error| OpenError::Raft(error.into()));
-        changed.map(drop)
-    }
-
-    async fn promote_self(&self) -> Result<(), tonic::Status> {
-        let node = self.shared.identity.node;
-        match self.leader() {
-            Leader::Here => Ok(()),
-            Leader::There(leader) => {
-                let calls = &self.shared.calls;
-                calls.promote(&leader, node, ASK_TIME).await
-            }
-            Leader::Nobody => Err(tonic::Status::unavailable("nobody leads")),
-        }
-    }
-
-    /// Takes the cluster's id from the state, if it was founded.
-    fn learn_cluster(&self) -> Result<(), OpenError> {
-        let settings = self.state.view(|view| read::settings(view));
-        if let Some(settings) = settings.map_err(Error::Fault)? {
-            self.shared.place.set_cluster_id(&settings.cluster_id);
-        }
-        Ok(())
-    }
-
-    /// Says that the cluster was founded and has this id: from now on others may join.
-    pub fn founded(&self, cluster_id: &str) {
-        self.shared.place.set_cluster_id(cluster_id);
-    }
-
-    /// Waits until all members that this node has founded the cluster with vote; does not wait in
-    /// any later life.
-    pub async fn formed(&self) {
-        let expected = self.shared.founded_with.len();
-        let mut metrics = self.raft.server_metrics();
-        loop {
-            let voters = self.settled_voters().len();
-            if voters >= expected || metrics.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn is_sole_voter(&self) -> bool {
-        let metrics = self.raft.server_metrics();
-        let server = metrics.borrow_watched();
-        let mut voters = server.membership_config.membership().voter_ids();
-        voters.next() == Some(self.shared.identity.node) && voters.next().is_none()
     }
 
     /// The identity of this node's data folder.
@@ -384,6 +285,24 @@ impl Metadata {
     /// Where other nodes reach this one; empty for a node alone.
     pub fn address(&self) -> &str {
         &self.shared.place.address
+    }
+
+    /// Lets operators reach the administration service where other nodes reach this one.
+    pub fn administer(&self, routes: Routes) {
+        if let Some(served) = &self.shared.served {
+            served.administer(routes);
+        }
+    }
+
+    /// When the certificate ends that other nodes are shown, in seconds since 1970; `None` where
+    /// nodes speak in the clear.
+    pub fn certificate_expires(&self) -> Option<i64> {
+        self.shared.place.tls.as_ref().map(|tls| tls.expires())
+    }
+
+    /// The highest feature level that this node can apply.
+    pub fn feature_level_max(&self) -> u64 {
+        self.shared.feature_level_max
     }
 
     /// The number of this node's present life; 0 before [`Self::set_boot`].
@@ -411,17 +330,22 @@ impl Metadata {
         }
     }
 
-    /// Ends when Raft has stopped by itself, because its storage failed. The process must end.
+    /// Ends when Raft has stopped by itself, because its storage failed, or when the node was
+    /// removed from its cluster. The process must end.
     pub fn failed(&self) -> impl Future<Output = Error> + Send + use<> {
         let raft = self.raft.clone();
+        let place = Arc::clone(&self.shared.place);
         async move {
             let mut metrics = raft.metrics();
             loop {
                 if let Err(fatal) = metrics.borrow_watched().running_state.clone() {
                     return stopped(fatal);
                 }
-                if metrics.changed().await.is_err() {
-                    return Error::Stopped("Raft has ended".into());
+                tokio::select! {
+                    changed = metrics.changed() => if changed.is_err() {
+                        return Error::Stopped("Raft has ended".into());
+                    },
+                    node = place.removed() => return Error::Removed(node),
                 }
             }
         }
@@ -454,6 +378,7 @@ impl Metadata {
         if let Some(served) = &self.shared.served {
             served.stop();
         }
+        self.set_release(None);
         self.raft
             .shutdown()
             .await
@@ -474,7 +399,7 @@ struct Stores {
 }
 
 impl Stores {
-    fn open(datadir: &std::path::Path) -> Result<Self, OpenError> {
+    fn open(datadir: &Path) -> Result<Self, OpenError> {
         let corrupt = |reason: &str| OpenError::Corrupt {
             path: datadir.to_owned(),
             reason: reason.to_owned(),
@@ -507,7 +432,7 @@ impl Stores {
     }
 }
 
-fn place_of(identity: &Identity, cluster: Option<&Cluster>) -> Place {
+fn place_of(identity: &Identity, datadir: &Path, cluster: Option<&Cluster>) -> Place {
     let (name, address, mut members) = match cluster {
         Some(cluster) => (
             cluster.name.clone(),
@@ -518,7 +443,9 @@ fn place_of(identity: &Identity, cluster: Option<&Cluster>) -> Place {
     };
     members.sort();
     members.dedup();
+    let tls = cluster.and_then(|cluster| cluster.tls.clone());
     let place = Place::new(name, identity.instance, address, members);
+    let place = place.with(datadir.join(SENDING), tls);
     if identity.node > 0 {
         place.set_node(identity.node);
     }
@@ -526,7 +453,7 @@ fn place_of(identity: &Identity, cluster: Option<&Cluster>) -> Place {
 }
 
 /// Whether a state was begun in the folder.
-fn holds_state(datadir: &std::path::Path) -> bool {
+fn holds_state(datadir: &Path) -> bool {
     datadir.join("state").join("current").exists()
 }
 

@@ -29,6 +29,8 @@ pub struct Identity {
     pub instance: Uuid,
     /// The node's id in its cluster, never reused; 0 until it is of one.
     pub node: u64,
+    /// Whether a log was begun in the folder: then one that is empty was lost.
+    pub(crate) has_begun: bool,
     // Held open: the lock ends with the process, however it ends.
     _lock: File,
 }
@@ -51,13 +53,13 @@ impl Identity {
         folder::create(datadir).map_err(failed(datadir, hint))?;
         let lock = lock(datadir)?;
         let path = datadir.join(FILE);
-        let (instance, node) = match fs::read_to_string(&path) {
+        let (instance, node, has_begun) = match fs::read_to_string(&path) {
             Ok(text) => parse(datadir, &text)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 refuse_stray_data(datadir)?;
                 let instance = Uuid::new_v4();
-                write(datadir, instance, 0)?;
-                (instance, 0)
+                write(datadir, instance, 0, false)?;
+                (instance, 0, false)
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Err(corrupt(datadir, "its file `identity` is not text"));
@@ -67,21 +69,32 @@ impl Identity {
         Ok(Self {
             instance,
             node,
+            has_begun,
             _lock: lock,
         })
     }
 
     /// Binds the folder to the id that the cluster gave.
     pub(crate) fn settle(&mut self, datadir: &Path, node: u64) -> Result<(), OpenError> {
-        write(datadir, self.instance, node)?;
+        write(datadir, self.instance, node, self.has_begun)?;
         self.node = node;
         Ok(())
     }
+
+    /// Says that there is a log from now on, whose loss would be noticed.
+    pub(crate) fn begin(&self, datadir: &Path) -> Result<(), OpenError> {
+        if self.has_begun {
+            return Ok(());
+        }
+        write(datadir, self.instance, self.node, true)
+    }
 }
 
-fn write(datadir: &Path, instance: Uuid, node: u64) -> Result<(), OpenError> {
+fn write(datadir: &Path, instance: Uuid, node: u64, has_begun: bool) -> Result<(), OpenError> {
     let path = datadir.join(FILE);
-    let text = format!("format {FORMAT}\ninstance {instance}\nnode {node}\n");
+    // A folder of an earlier version has no such line, and gets it at the next start.
+    let begun = if has_begun { "begun yes\n" } else { "" };
+    let text = format!("format {FORMAT}\ninstance {instance}\nnode {node}\n{begun}");
     folder::replace_file(&path, text.as_bytes()).map_err(|source| OpenError::Folder {
         path,
         hint: WRITE_HINT,
@@ -130,7 +143,7 @@ fn corrupt(datadir: &Path, reason: &str) -> OpenError {
     }
 }
 
-fn parse(datadir: &Path, text: &str) -> Result<(Uuid, u64), OpenError> {
+fn parse(datadir: &Path, text: &str) -> Result<(Uuid, u64, bool), OpenError> {
     let field = |name: &str| {
         let mut lines = text.lines();
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
@@ -149,7 +162,9 @@ fn parse(datadir: &Path, text: &str) -> Result<(Uuid, u64), OpenError> {
     }
     let instance = field("instance").and_then(|text| Uuid::try_parse(text).ok());
     let node = field("node").and_then(|text| text.parse().ok());
-    instance.zip(node).ok_or_else(damaged)
+    let has_begun = field("begun") == Some("yes");
+    let known = instance.zip(node).ok_or_else(damaged);
+    known.map(|(instance, node)| (instance, node, has_begun))
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ mod request;
 mod store;
 
 pub use error::{Error, OpenError};
-pub use handle::{Cluster, Metadata, Options, Status, Timing};
+pub use handle::{BACKUP_FORMAT, Restore, restore};
+pub use handle::{Cluster, MemberStatus, Members, Metadata, Options, Seen, Status, Timing};
 pub use identity::Identity;
 pub use metadata::{garbage, read};
+pub use network::{Connection, Connector, Tls, TlsError, TlsFiles};

@@ -116,6 +116,16 @@ pub(crate) const ALIVE_ASKED: Duration = Duration::from_secs(1);
 /// How long that may remain unanswered.
 pub(crate) const ALIVE_ANSWERED: Duration = Duration::from_secs(2);
 
+/// How long both sides of a connection may take to prove who they are.
+pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
+/// Connections that may be at that at once: nodes have a handful each, and whoever only connects
+/// keeps others from it for no longer than that.
+pub(crate) const HANDSHAKES_MAX: usize = 256;
+
+/// How long nobody is accepted after that has failed, as it does with too many files open.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// How long a node without a cluster waits before it asks its members again.
 pub(crate) const FORMATION_LOOK: Duration = Duration::from_millis(200);
 
@@ -128,6 +138,27 @@ pub(crate) const INTRODUCE_TIME: Duration = Duration::from_secs(2);
 /// How long one question to the leader, or of the leader to a quorum, may take: longer than an
 /// election, so that whoever asks in vain asks somebody else next.
 pub(crate) const ASK_TIME: Duration = Duration::from_secs(3);
+
+/// How long a change of the members is tried for, an election in between included.
+pub(crate) const CHANGE_TIME: Duration = Duration::from_secs(30);
+
+/// How long a node is asked how it is: whoever looks at a broken cluster does not want to wait.
+pub(crate) const DESCRIBE_TIME: Duration = Duration::from_secs(2);
+
+/// How long ago a follower may have answered to count as one that will: some heartbeats.
+pub(crate) const ALIVE_TIME: Duration = Duration::from_secs(3);
+
+/// Entries that a node may lag when it begins to vote: what it gets in moments. Until it has them
+/// it helps no majority.
+pub(crate) const PROMOTED_LAG_MAX: u64 = 5_000;
+
+/// How long handing over the leadership may take: an election that nobody contests takes
+/// milliseconds, and after this another one has begun by itself.
+pub(crate) const TRANSFER_TIME: Duration = Duration::from_secs(5);
+
+/// How long the leader takes to answer such a question, or to say that it cannot: less than that,
+/// so that who asks can tell a leader that lags from one that is lost.
+pub(crate) const LEADER_TIME: Duration = Duration::from_millis(2_500);
 
 /// How long sending a snapshot may take, in milliseconds: tens of gigabytes over a slow network.
 pub(crate) const SNAPSHOT_SENT_TIME: u64 = 3_600_000;

@@ -21,6 +21,7 @@ fn options(folder: &Path) -> Options {
         proposal_timeout: Duration::from_secs(10),
         snapshot_after_entries: 50,
         keep_entries: 5,
+        feature_level_max: 1,
         cluster: None,
     }
 }

@@ -37,14 +37,15 @@ impl Site {
             proposal_timeout: Duration::from_secs(10),
             snapshot_after_entries: 50,
             keep_entries: 5,
+            feature_level_max: 1,
             cluster: Some(Cluster {
                 name: "test".to_owned(),
+                tls: None,
                 listener,
                 address: self.address.clone(),
                 members: members.to_vec(),
                 join: join.map(str::to_owned),
                 found_refusal: None,
-                feature_level_max: 1,
                 timing: Timing::default(),
             }),
         }
@@ -69,7 +70,7 @@ async fn start(options: Options) -> Result<Metadata, OpenError> {
             "c".to_owned()
         }
     };
-    metadata.founded(&cluster_id);
+    metadata.founded(&cluster_id, 1);
     let start = StartNode {
         node: metadata.identity().node,
         instance: metadata.identity().instance.to_string(),
@@ -314,17 +315,17 @@ async fn lists_that_differ_are_refused() {
         second.address.clone(),
         "127.0.0.1:1".to_owned(),
     ];
-    let starting = tokio::spawn(start(first.options(first_listener, &other, None)));
-    let refused = timeout(PATIENCE, start(second.options(second_listener, &own, None)));
-    let refused = refused
-        .await
-        .expect("in time")
-        .expect_err("the lists differ");
+    // Whoever looks first is refused, and the other waits for it in vain.
+    let refused = tokio::select! {
+        refused = start(first.options(first_listener, &other, None)) => refused,
+        refused = start(second.options(second_listener, &own, None)) => refused,
+        () = tokio::time::sleep(PATIENCE) => panic!("nobody is refused"),
+    };
+    let refused = refused.expect_err("the lists differ");
     assert!(
         refused.to_string().contains("`cluster.members` is"),
         "{refused}"
     );
-    starting.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,4 +338,55 @@ async fn node_that_is_none_of_the_members_is_refused() {
         refused.to_string().contains("none of `cluster.members`"),
         "{refused}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folder_that_lost_its_log_and_state_does_not_vote_again() {
+    let (sites, mut nodes) = cluster(2).await;
+    let last = nodes.pop().expect("two of them");
+    last.close().await.expect("it stops");
+    for name in ["log", "state", "snapshots"] {
+        std::fs::remove_dir_all(sites[1].folder.path().join(name)).expect("it is there");
+    }
+    let listener = bind_again(&sites[1].address).await;
+    let refused = timeout(PATIENCE, start(sites[1].options(listener, &[], None))).await;
+    let refused = refused.expect("in time").expect_err("it has voted");
+    assert!(
+        refused.to_string().contains("taken part before"),
+        "{refused}"
+    );
+    stop(nodes).await;
+}
+
+/// What does not change is read from the local state while nobody can decide, and only then.
+#[tokio::test(flavor = "multi_thread")]
+async fn local_reads_begin_and_end_with_an_outage() {
+    const SOON: Duration = Duration::from_millis(300);
+    let (sites, mut nodes) = cluster(3).await;
+    put(&nodes[2], "kept").await;
+    let last = nodes.pop().expect("three of them");
+    let seen = |tag: &'static str| last.read_settled(SOON, move |view| read::tag(view, "r", tag));
+    let kept = seen("kept").await.expect("there is a quorum");
+    assert!(!kept.is_local && kept.found.is_some());
+    stop(nodes).await;
+    for _ in 0..2 {
+        let kept = seen("kept").await.expect("it is here");
+        assert!(kept.is_local && kept.found.is_some());
+    }
+    let listener = bind_again(&sites[0].address).await;
+    let again = start(sites[0].options(listener, &[], None));
+    let again = timeout(PATIENCE, again).await.expect("in time");
+    let again = again.expect("it starts");
+    put(&again, "more").await;
+    let more = async {
+        loop {
+            let more = seen("more").await.expect("it is answered");
+            if !more.is_local {
+                return more.found;
+            }
+        }
+    };
+    let more = timeout(PATIENCE, more).await.expect("in time");
+    assert!(more.is_some(), "a barrier was passed");
+    stop(vec![again, last]).await;
 }

@@ -17,6 +17,8 @@ mod architecture;
 mod consequences;
 #[path = "model/facts.rs"]
 mod facts;
+#[path = "model/members.rs"]
+mod members;
 #[path = "model/naive.rs"]
 mod naive;
 #[path = "model/scenario.rs"]
@@ -162,7 +164,7 @@ fn copy(state: &Memory) -> Memory {
 fn random_commands_reach_every_outcome() {
     let mut runner = TestRunner::deterministic();
     let mut reached: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for _ in 0..300 {
+    for _ in 0..800 {
         let steps = steps::sequences(STEPS_MAX).new_tree(&mut runner);
         let steps = steps.expect("steps").current();
         let seen = |command: &Command, response: &Response, facts: [&Facts; 2]| {
@@ -187,6 +189,7 @@ fn random_commands_reach_every_outcome() {
         CommitUpload: BLOB_UNKNOWN, DELETING, EPOCH_STALE, UPLOAD_UNKNOWN, done
         Condemn: links, nothing, objects
         ConfirmMarker: IDENTITY_MISMATCH, done
+        ConfirmVerified: done
         ContinueDeletion: finished, to be continued
         DeleteBlob: BLOB_UNKNOWN, STILL_REFERENCED, done
         DeleteManifest: MANIFEST_UNKNOWN, finished, to be continued
@@ -201,7 +204,9 @@ fn random_commands_reach_every_outcome() {
         PutManifest: BLOB_UNKNOWN, DELETING, done
         RaiseFeatureLevel: FEATURE_LEVEL, done
         ReleaseUpload: EPOCH_STALE, OFFSET_BEHIND, UPLOAD_UNKNOWN, done
+        RemoveNode: IDENTITY_MISMATCH, done
         RenewHold: BLOB_UNKNOWN, done
+        RestoreCluster: IDENTITY_MISMATCH, done
         StartNode: FEATURE_LEVEL, IDENTITY_MISMATCH, started
         any request: BOOT_STALE, SERIAL_FORGOTTEN
     "#]]

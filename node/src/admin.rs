@@ -4,8 +4,9 @@
 //! reflection stand beside it, for load balancers and for `grpcurl`.
 //!
 //! Not here: who may ask. Whoever can connect may administer, so that the configuration allows
-//! loopback addresses only.
+//! loopback addresses only; where other nodes reach this one it is served by the same TLS as they.
 
+mod cluster;
 mod collection;
 mod connections;
 mod events;
@@ -21,17 +22,24 @@ use roadstead_proto::rpc::admin::administration_server::{
     Administration as Rpc, AdministrationServer,
 };
 use roadstead_proto::rpc::admin::{
-    CancelUploadRequest, CancelUploadResponse, CollectionProgress, CollectionStatus, DESCRIPTOR,
-    DeleteRepositoryRequest, DeletionProgress, ExplainDigestRequest, Explanation,
-    GetCollectionStatusRequest, ListRepositoriesRequest, ListUploadsRequest,
-    PauseCollectionRequest, PauseCollectionResponse, RepositoryPage, ResumeCollectionRequest,
-    ResumeCollectionResponse, RunCollectionRequest, UploadPage, VerifyEvent, VerifyRequest,
+    AddNodeRequest, AddNodeResponse, BackupRequest, CancelUploadRequest, CancelUploadResponse,
+    ClusterStatus, CollectionProgress, CollectionStatus, DESCRIPTOR, DeleteRepositoryRequest,
+    DeletionProgress, DrainNodeRequest, DrainNodeResponse, ExplainDigestRequest, Explanation,
+    GetClusterStatusRequest, GetCollectionStatusRequest, HashStateRequest, ListRepositoriesRequest,
+    ListUploadsRequest, PauseCollectionRequest, PauseCollectionResponse, PromoteNodeRequest,
+    PromoteNodeResponse, RaiseFeatureLevelRequest, RaiseFeatureLevelResponse, RemoveNodeRequest,
+    RemoveNodeResponse, RepositoryPage, ResumeCollectionRequest, ResumeCollectionResponse,
+    RunCollectionRequest, SetLogLevelRequest, SetLogLevelResponse, StateHash, TakeSnapshotRequest,
+    TakeSnapshotResponse, TransferLeadershipRequest, TransferLeadershipResponse, UploadPage,
+    VerifyEvent, VerifyRequest,
 };
+use roadstead_proto::rpc::peer::change_request::Change;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::server::NamedService;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -43,6 +51,7 @@ use crate::http::Bound;
 use crate::limits::{
     ADMINISTRATION_CALLS, ADMINISTRATION_PAGE, ADMINISTRATION_SILENCE, ADMINISTRATION_STOP,
 };
+use crate::telemetry::logs;
 use crate::verify::Verifier;
 use events::Events;
 
@@ -62,6 +71,8 @@ pub struct Tools {
     pub verifier: Verifier,
     /// `storage.maintenance.readonly`: nothing is deleted.
     pub is_read_only: bool,
+    /// What the node logs.
+    pub log_filter: logs::Filter,
 }
 
 impl Tools {
@@ -104,11 +115,27 @@ pub struct Administration {
 }
 
 impl Administration {
-    /// Serves it on `runtime`.
+    /// Serves it on `runtime`: at `bound`, and where other nodes reach this one.
     ///
     /// # Errors
     /// When the listener cannot be used.
-    pub fn start(bound: Bound, tools: Tools, runtime: &Handle) -> io::Result<Self> {
+    pub fn start(bound: Option<Bound>, tools: Tools, runtime: &Handle) -> io::Result<Self> {
+        let (stopping, stopped) = watch::channel(false);
+        let (health, health_service) = health_reporter();
+        let metadata = tools.metadata.clone();
+        let service = AdministrationServer::new(Service {
+            tools,
+            stopped: stopped.clone(),
+        });
+        metadata.administer(Routes::new(service.clone()));
+        let Some(bound) = bound else {
+            let ended = runtime.spawn(std::future::ready(()));
+            return Ok(Self {
+                health,
+                stopping,
+                ended,
+            });
+        };
         let address = bound.address;
         let listener = bound.into_listener();
         listener.set_nonblocking(true)?;
@@ -116,10 +143,8 @@ impl Administration {
         let _entered = runtime.enter();
         let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
         let incoming = connections::bounded(incoming.with_nodelay(Some(true)));
-        let (stopping, stopped) = watch::channel(false);
-        let (health, health_service) = health_reporter();
         let reporter = health.clone();
-        let mut signal = stopped.clone();
+        let mut signal = stopped;
         let serve = async move {
             reporter
                 .set_service_status(SERVICE, tonic_health::ServingStatus::Serving)
@@ -130,7 +155,7 @@ impl Administration {
                 .add_service(health_service)
                 .add_service(reflection().build_v1().map_err(io::Error::other)?)
                 .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
-                .add_service(AdministrationServer::new(Service { tools, stopped }))
+                .add_service(service)
                 .serve_with_incoming_shutdown(incoming, async move {
                     // Its end means the same.
                     let _ = signal.wait_for(|is_stopping| *is_stopping).await;
@@ -186,6 +211,7 @@ impl Rpc for Service {
     type RunCollectionStream = Events<CollectionProgress>;
     type DeleteRepositoryStream = Events<DeletionProgress>;
     type VerifyStream = Events<VerifyEvent>;
+    type BackupStream = cluster::Backup;
 
     async fn get_collection_status(
         &self,
@@ -256,6 +282,75 @@ impl Rpc for Service {
     async fn verify(&self, request: Request<VerifyRequest>) -> Answer<Self::VerifyStream> {
         let events = verify::verify(&self.tools, &self.stopped, request.get_ref());
         Ok(Response::new(events))
+    }
+
+    async fn get_cluster_status(
+        &self,
+        _request: Request<GetClusterStatusRequest>,
+    ) -> Answer<ClusterStatus> {
+        cluster::show(&self.tools).await.map(Response::new)
+    }
+
+    async fn add_node(&self, request: Request<AddNodeRequest>) -> Answer<AddNodeResponse> {
+        let added = cluster::add(&self.tools, &request.get_ref().address);
+        added.await.map(Response::new)
+    }
+
+    async fn promote_node(
+        &self,
+        request: Request<PromoteNodeRequest>,
+    ) -> Answer<PromoteNodeResponse> {
+        cluster::change(&self.tools, Change::Promote(request.get_ref().node)).await?;
+        Ok(Response::new(PromoteNodeResponse {}))
+    }
+
+    async fn remove_node(&self, request: Request<RemoveNodeRequest>) -> Answer<RemoveNodeResponse> {
+        cluster::change(&self.tools, Change::Remove(request.get_ref().node)).await?;
+        Ok(Response::new(RemoveNodeResponse {}))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<TransferLeadershipRequest>,
+    ) -> Answer<TransferLeadershipResponse> {
+        let transferred = cluster::transfer(&self.tools, request.get_ref().node);
+        transferred.await.map(Response::new)
+    }
+
+    async fn drain_node(&self, request: Request<DrainNodeRequest>) -> Answer<DrainNodeResponse> {
+        cluster::drain(&self.tools, request.get_ref().node).await?;
+        Ok(Response::new(DrainNodeResponse {}))
+    }
+
+    async fn take_snapshot(
+        &self,
+        _request: Request<TakeSnapshotRequest>,
+    ) -> Answer<TakeSnapshotResponse> {
+        cluster::take_snapshot(&self.tools).await.map(Response::new)
+    }
+
+    async fn raise_feature_level(
+        &self,
+        request: Request<RaiseFeatureLevelRequest>,
+    ) -> Answer<RaiseFeatureLevelResponse> {
+        cluster::raise_level(&self.tools, request.get_ref().level).await?;
+        Ok(Response::new(RaiseFeatureLevelResponse {}))
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<SetLogLevelRequest>,
+    ) -> Answer<SetLogLevelResponse> {
+        cluster::set_log_level(&self.tools, &request.get_ref().filter)?;
+        Ok(Response::new(SetLogLevelResponse {}))
+    }
+
+    async fn backup(&self, _request: Request<BackupRequest>) -> Answer<Self::BackupStream> {
+        cluster::back_up(&self.tools).await.map(Response::new)
+    }
+
+    async fn hash_state(&self, _request: Request<HashStateRequest>) -> Answer<StateHash> {
+        cluster::hash_state(&self.tools).await.map(Response::new)
     }
 }
 

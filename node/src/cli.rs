@@ -5,6 +5,7 @@
 //! 5 nothing is there under that name; 6 the node cannot be reached; 7 it refuses; 8 `verify` found
 //! something wrong.
 
+mod cluster;
 mod collection;
 mod figures;
 mod progress;
@@ -49,6 +50,8 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at the cluster and change it: status, drain, remove and others.
+    Cluster(cluster::Arguments),
     /// Collect garbage: see how it goes, look now, pause, resume, explain.
     Gc(collection::Arguments),
     /// List repositories, and delete one with all that is in it.
@@ -92,6 +95,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config {
             command: ConfigCommand::Check { config },
         } => check(config),
+        Command::Cluster(arguments) => cluster::run(arguments),
         Command::Gc(arguments) => remote::run(collection::run(arguments)),
         Command::Repository(arguments) => remote::run(repositories::run(arguments)),
         Command::Upload(arguments) => remote::run(uploads::run(arguments)),

@@ -41,6 +41,12 @@ pub enum CollectionError {
     /// It was cut off, since the node ends.
     #[error("the node is stopping")]
     Stopping,
+    /// The cluster was restored.
+    #[error(
+        "the cluster was restored from a backup; nothing is collected until `roadstead verify` has \
+         compared the store with it"
+    )]
+    Unverified,
     /// The store is not the cluster's.
     #[error("{0}")]
     Alarm(String),

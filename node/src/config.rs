@@ -40,7 +40,7 @@ pub use address::Address;
 pub use cluster::{ADMINISTRATION_PORT, Administration, Cluster, DataFolder};
 pub use collection::{Collection, Untagged};
 pub use error::ConfigError;
-pub use group::Group;
+pub use group::{Drain, Group, Reads, Tls};
 pub use headers::Header;
 pub use health::{FileCheck, Health, HttpCheck, Pace, StorageDriver, TcpCheck};
 pub use http::{Debug, Http, Prometheus};

@@ -3,7 +3,8 @@
 //! The marker in the object store says which cluster the store belongs to. It is an alarm, not a
 //! fence: it catches a node that was given another cluster's store, or an empty one.
 
-use roadstead_cluster::{Metadata, OpenError, read};
+use roadstead_cluster::{Metadata, OpenError, TlsError, read};
+use roadstead_crash::bound;
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::response::Outcome;
 use roadstead_proto::rpc::metadata::{ConfirmMarker, FoundCluster, StartNode};
@@ -15,7 +16,14 @@ use crate::error::{Refused, outcome};
 use crate::limits::GRACE;
 
 /// The highest feature level that this version can apply.
-pub const FEATURE_LEVEL: u64 = 1;
+const FEATURE_LEVEL: u64 = 1;
+
+/// The highest feature level that this node announces: what its version can apply, and no more than
+/// `cluster.featurelevel` allows.
+pub fn feature_level(allowed: Option<u64>) -> u64 {
+    let able = bound("ROADSTEAD_FEATURE_LEVEL", FEATURE_LEVEL);
+    allowed.map_or(able, |allowed| allowed.min(able))
+}
 
 /// Why a node may not serve from this store with these metadata.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +70,9 @@ pub enum FoundingError {
     /// The metadata cannot be asked.
     #[error("{0}")]
     Metadata(#[from] roadstead_cluster::Error),
+    /// The certificates cannot be used.
+    #[error("`cluster.tls`: {0}; `roadstead cluster certs` makes such files")]
+    Tls(#[from] TlsError),
     /// They cannot be opened.
     #[error("{0}")]
     Open(#[from] OpenError),
@@ -103,12 +114,12 @@ pub async fn take_part(
         }
     };
     settle_marker(metadata, store, &settings).await?;
-    metadata.founded(&settings.cluster_id);
+    metadata.founded(&settings.cluster_id, settings.incarnation);
     let start = StartNode {
         node: metadata.identity().node,
         instance: metadata.identity().instance.to_string(),
         address: metadata.address().to_owned(),
-        feature_level_max: FEATURE_LEVEL,
+        feature_level_max: metadata.feature_level_max(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     match propose(metadata, Action::StartNode(start)).await? {
@@ -122,7 +133,7 @@ async fn found(metadata: &Metadata) -> Result<Settings, FoundingError> {
     let found = FoundCluster {
         cluster_id: Uuid::new_v4().to_string(),
         grace_ms: u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX),
-        feature_level: FEATURE_LEVEL,
+        feature_level: metadata.feature_level_max(),
     };
     propose(metadata, Action::FoundCluster(found)).await?;
     let settings = metadata.read(|view| read::settings(view)).await?;

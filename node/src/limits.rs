@@ -171,6 +171,45 @@ pub const FILE_DESCRIPTORS_MIN: u64 = 1_024;
 /// How long a write waits for the cluster (`cluster.proposaltimeout`).
 pub const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long `/readyz` says that a node of several leaves while it still serves
+/// (`cluster.drain.notice`): as long as load balancers commonly take to ask twice.
+pub const DRAIN_NOTICE: Duration = Duration::from_secs(5);
+
+/// How long a read by digest waits for a majority before it is answered by what the node knows
+/// (`cluster.reads.local_after`): longer than a lost leader is replaced.
+pub const LOCAL_AFTER: Duration = Duration::from_secs(5);
+
+/// How long `/readyz` waits for the cluster: a load balancer wants to hear that there is nobody to
+/// decide before its own patience ends.
+pub const READY_TIME: Duration = Duration::from_secs(2);
+
+/// Longest message of a backup: a piece of a snapshot, with what surrounds it.
+pub const BACKUP_PIECE_BYTES_MAX: usize = 2 << 20;
+
+/// Blobs that a restore names that the store lacks; the rest are counted.
+pub const MISSING_SHOWN: usize = 20;
+
+/// For how many days the certificates of nodes are valid that `roadstead cluster certs` makes,
+/// unless it is told otherwise.
+pub const CERTIFICATE_DAYS: u32 = 365;
+
+/// The same of its CA, and the longest of any: ten years.
+pub const CA_DAYS: u32 = 3_650;
+
+/// How often `roadstead cluster drain` looks whether the node has stopped.
+pub const STATUS_LOOK: Duration = Duration::from_millis(500);
+
+/// Looks in a row in which a node does not answer, after which it has stopped.
+pub const SILENT_LOOKS: u32 = 3;
+
+/// How long it looks: what a node may take by default to say that it leaves and to finish what it
+/// is at, twice.
+pub const DRAIN_WAITED: Duration = Duration::from_secs(150);
+
+/// How long a snapshot that an operator asks for may take: tens of gigabytes are linked and not
+/// copied, but what is not written out has to be.
+pub const SNAPSHOT_TIME: Duration = Duration::from_secs(60);
+
 /// Log entries after which a snapshot is taken. A restart replays at most about as many.
 pub const SNAPSHOT_AFTER_ENTRIES: u64 = 10_000;
 

@@ -3,27 +3,30 @@
 //! Raft, RocksDB and the storage drivers live on a multi-threaded tokio runtime; actix's workers
 //! and arbiters run beside it, and call over by handles that only send.
 
-use std::future::Future;
-use std::path::{Path, PathBuf};
+mod folders;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Actor;
 use actix_rt::{Arbiter, System};
-use roadstead_cluster::{Cluster, Metadata, Options, read};
+use roadstead_cluster::{Cluster, Metadata, Options, Tls, TlsFiles, read};
 use roadstead_crash::bound;
-use roadstead_storage::{BlobStore, Filesystem, Measured, Memory, S3, s3};
+use roadstead_storage::{BlobStore, Filesystem, Measured, Memory, S3};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
 
+use self::folders::{Folders, absolute};
 use crate::actor::{
     Arbiters, Collector, CollectorOptions, Drain, Repositories, Supervisor, Uploads,
     finish_deletion,
 };
 use crate::admin::{self, Administration};
 use crate::collection;
-use crate::config::{self, Config, DataFolder, Driver, Group, Loaded, Untagged};
+use crate::config::{self, Config, Driver, Group, Loaded, Untagged};
 use crate::error::with_causes;
 use crate::founding;
 use crate::health::Health;
@@ -35,8 +38,9 @@ use crate::limits::{
 use crate::service::{Policy, Registry};
 use crate::space::Space;
 use crate::store_guard::StoreGuard;
+use crate::telemetry::logs::{self, Logs};
 use crate::telemetry::metrics::{CollectionState, RaftState};
-use crate::telemetry::{AccessLog, Dropped, Metrics, logs};
+use crate::telemetry::{AccessLog, Metrics};
 use crate::upload::Tools;
 use crate::verify::Verifier;
 
@@ -68,13 +72,7 @@ pub fn run(loaded: Loaded) -> Result<(), Stopped> {
         .enable_all()
         .build()
         .map_err(|error| start_error(&error))?;
-    let result = System::new().block_on(serve(
-        loaded.config,
-        policy,
-        capacity,
-        &runtime,
-        logs.dropped(),
-    ));
+    let result = System::new().block_on(serve(loaded.config, policy, capacity, &runtime, &logs));
     // A call to a store that hangs is not waited for: nothing that it could still do was promised.
     runtime.shutdown_timeout(RELEASE_TIME);
     drop(logs);
@@ -87,12 +85,20 @@ fn start_error(error: &dyn std::error::Error) -> Stopped {
 
 /// Starts everything from the bottom up, waits, and stops it from the top down.
 async fn serve(
-    config: Config,
+    mut config: Config,
     policy: Policy,
     capacity: Capacity,
     runtime: &Runtime,
-    log_drops: Dropped,
+    logs: &Logs,
 ) -> Result<(), Stopped> {
+    if let Some(timeout) = config
+        .cluster
+        .group
+        .as_ref()
+        .and_then(|group| group.drain.timeout)
+    {
+        config.http.drain_timeout = timeout;
+    }
     let mut signals = Signals::listen().map_err(|error| start_error(&error))?;
     let bound = bind("http.addr", &config.http.addr)?;
     let debug = config.http.debug.as_ref();
@@ -124,12 +130,13 @@ async fn serve(
         }
     };
     let (store, metadata) = opened.map_err(|error| start_error(&error))?;
-    let ages = collection::settle_ages(
-        &metadata,
-        &config.collection,
-        &config.storage.upload_purging,
-    );
-    ages.await.map_err(|error| start_error(&error))?;
+    tokio::select! {
+        settled = settle_ages(&metadata, &config) => settled.map_err(|error| start_error(&error))?,
+        () = signals.next() => {
+            tracing::info!("stopped before there was a quorum");
+            return Ok(());
+        }
+    }
     show_raft(&metrics, metadata.clone());
 
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -179,18 +186,15 @@ async fn serve(
     let health = Health::start(&config.health, Arc::clone(&store), runtime.handle());
     let space = Space::watch(folders.on_disk(&config), config.storage.reserve)
         .map_err(|error| start_error(&error))?;
-    let administration = administration_bound.map(|bound| {
-        let tools = admin::Tools {
-            metadata: metadata.clone(),
-            collector: collector.clone(),
-            uploads: uploads.clone(),
-            verifier: Verifier::new(collection_tools),
-            is_read_only: config.storage.is_read_only,
-        };
-        Administration::start(bound, tools, runtime.handle())
-    });
-    let administration = administration
-        .transpose()
+    let tools = admin::Tools {
+        metadata: metadata.clone(),
+        collector: collector.clone(),
+        uploads: uploads.clone(),
+        verifier: Verifier::new(collection_tools),
+        is_read_only: config.storage.is_read_only,
+        log_filter: logs.filter(),
+    };
+    let administration = Administration::start(administration_bound, tools, runtime.handle())
         .map_err(|error| start_error(&error))?;
     let registry = Registry::new(
         metadata.clone(),
@@ -203,7 +207,7 @@ async fn serve(
     );
     let access_log = AccessLog::start(&config.log).map_err(|error| start_error(&error))?;
     metrics.show_dropped("access", access_log.dropped());
-    metrics.show_dropped("main", log_drops);
+    metrics.show_dropped("main", logs.dropped());
     let shared = Arc::new(Shared::new(
         registry,
         health,
@@ -224,20 +228,28 @@ async fn serve(
     };
     announce(address, &folders);
 
-    let result = wait(&mut signals, metadata.failed()).await;
+    let result = wait(&mut signals, &metadata).await;
     shared.drain();
+    metadata.set_draining();
+    if let (Ok(()), Some(group)) = (&result, &config.cluster.group) {
+        // Load balancers are to see it before a request is refused.
+        tokio::select! {
+            () = sleep(group.drain.notice) => {}
+            () = signals.next() => {}
+        }
+    }
     let is_graceful = result.is_ok() && !config.http.drain_timeout.is_zero();
     let stopped = async {
         server.stop(is_graceful).await;
-        if let Some(administration) = administration {
-            administration.stop().await;
-        }
         // What is left of uploads can be gone on with by the next life of the node.
         match tokio::time::timeout(RELEASE_TIME, supervisor.send(Drain)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => tracing::error!("the supervisor ended before it was drained"),
             Err(_elapsed) => tracing::warn!("some uploads were not released in time"),
         }
+        metadata.leave().await;
+        // Last: its end is what tells operators that the node has stopped.
+        administration.stop().await;
     };
     tokio::select! {
         () = stopped => {}
@@ -261,13 +273,11 @@ async fn open(
     group: Option<(Group, Bound)>,
     metrics: Arc<Metrics>,
 ) -> Result<(Arc<dyn BlobStore>, Metadata), founding::FoundingError> {
-    let store: Arc<dyn BlobStore> = match driver {
-        Driver::Filesystem { root } => Arc::new(Filesystem::open(root).await?),
-        Driver::InMemory => Arc::new(Memory::new()),
-        Driver::S3(options) => Arc::new(S3::open(*options).await?),
-    };
+    let store = open_store(driver).await?;
     let store: Arc<dyn BlobStore> = Arc::new(Measured::new(store, metrics));
     let proposal_timeout = group.as_ref().map(|(group, _)| group.proposal_timeout);
+    let allowed = group.as_ref().and_then(|(group, _)| group.feature_level);
+    let feature_level = founding::feature_level(allowed);
     let cluster = match group {
         Some((group, bound)) => Some(cluster_of(group, bound, store.as_ref()).await?),
         None if Metadata::is_fresh(&datadir) => {
@@ -281,12 +291,30 @@ async fn open(
         proposal_timeout: proposal_timeout.unwrap_or(PROPOSAL_TIMEOUT),
         snapshot_after_entries: bound("ROADSTEAD_SNAPSHOT_AFTER", SNAPSHOT_AFTER_ENTRIES),
         keep_entries: bound("ROADSTEAD_LOG_KEPT", LOG_ENTRIES_KEPT),
+        feature_level_max: feature_level,
         cluster,
     };
     let metadata = Metadata::open(&options).await?;
-    founding::take_part(&metadata, store.as_ref()).await?;
+    while let Err(error) = founding::take_part(&metadata, store.as_ref()).await {
+        match error {
+            founding::FoundingError::Metadata(reason) if waits_for_quorum(&reason) => {}
+            error => return Err(error),
+        }
+    }
     metadata.formed().await;
     Ok((store, metadata))
+}
+
+/// Opens the object store of a configuration.
+///
+/// # Errors
+/// When it cannot be used.
+pub async fn open_store(driver: Driver) -> roadstead_storage::Result<Arc<dyn BlobStore>> {
+    Ok(match driver {
+        Driver::Filesystem { root } => Arc::new(Filesystem::open(root).await?),
+        Driver::InMemory => Arc::new(Memory::new()),
+        Driver::S3(options) => Arc::new(S3::open(*options).await?),
+    })
 }
 
 /// What the metadata are told of the other nodes.
@@ -302,16 +330,49 @@ async fn cluster_of(
         Err(error) => return Err(error),
     };
     tracing::info!("other nodes reach this one at {}", group.advertise);
+    let tls = group.tls.map(|files| {
+        Tls::open(TlsFiles {
+            ca: files.ca,
+            certificate: files.certificate,
+            key: files.key,
+        })
+    });
+    let tls = tls.transpose()?.map(Arc::new);
     Ok(Cluster {
         name: group.name,
+        tls,
         listener: bound.into_listener(),
         address: group.advertise.to_string(),
         members: group.members.iter().map(ToString::to_string).collect(),
         join: group.join.map(|address| address.to_string()),
         found_refusal,
-        feature_level_max: founding::FEATURE_LEVEL,
         timing: group.timing,
     })
+}
+
+/// Whether to try again: the cluster had nobody to decide for as long as a request waits. Says so.
+fn waits_for_quorum(reason: &roadstead_cluster::Error) -> bool {
+    use roadstead_cluster::Error as E;
+    let waits = matches!(reason, E::Unavailable(_) | E::TimedOut(_));
+    if waits {
+        tracing::info!("waiting for the cluster: {}", with_causes(reason));
+    }
+    waits
+}
+
+/// Puts the ages of the configuration into the settings, as soon as somebody can decide.
+async fn settle_ages(
+    metadata: &Metadata,
+    config: &Config,
+) -> Result<(), collection::CollectionError> {
+    loop {
+        let ages =
+            collection::settle_ages(metadata, &config.collection, &config.storage.upload_purging);
+        match ages.await {
+            Err(collection::CollectionError::Metadata(reason)) if waits_for_quorum(&reason) => {}
+            settled => return settled,
+        }
+    }
 }
 
 /// Lets every scrape ask where the node stands.
@@ -324,6 +385,7 @@ fn show_raft(metrics: &Metrics, metadata: Metadata) {
             last_log_index: status.last_log_index,
             last_applied_index: status.last_applied_index,
             snapshot_index: status.snapshot_index,
+            certificate_expires: metadata.certificate_expires(),
         })
     });
 }
@@ -357,7 +419,9 @@ async fn resume_deletions(metadata: Metadata) {
             .await;
         let found = match found {
             Ok(found) => found,
-            Err(roadstead_cluster::Error::Stopped(_)) => return,
+            Err(roadstead_cluster::Error::Stopped(_) | roadstead_cluster::Error::Removed(_)) => {
+                return;
+            }
             Err(error) => {
                 tracing::warn!(%error, "interrupted deletions cannot be read");
                 continue;
@@ -368,56 +432,6 @@ async fn resume_deletions(metadata: Metadata) {
                 tracing::warn!(%error, %repository, %digest, "a deletion is still interrupted");
             }
         }
-    }
-}
-
-/// Where the node keeps what.
-struct Folders {
-    metadata: PathBuf,
-    data: String,
-    // Removed with the value.
-    _temporary: Option<tempfile::TempDir>,
-}
-
-impl Folders {
-    fn of(config: &Config) -> Result<Self, Stopped> {
-        let data = match &config.storage.driver {
-            Driver::Filesystem { root } => absolute(root),
-            Driver::InMemory => "memory, until the process ends".to_owned(),
-            Driver::S3(options) => bucket(options),
-        };
-        let (metadata, temporary) = match &config.cluster.data {
-            DataFolder::At(path) => (path.clone(), None),
-            DataFolder::Temporary => {
-                let folder = tempfile::tempdir().map_err(|error| start_error(&error))?;
-                (folder.path().to_owned(), Some(folder))
-            }
-        };
-        Ok(Self {
-            metadata,
-            data,
-            _temporary: temporary,
-        })
-    }
-
-    /// Those that lie on disks, which can be full.
-    fn on_disk(&self, config: &Config) -> Vec<PathBuf> {
-        let mut folders = vec![self.metadata.clone()];
-        if let Driver::Filesystem { root } = &config.storage.driver {
-            folders.push(root.clone());
-        }
-        folders
-    }
-}
-
-/// A bucket as people write it, and whose it is.
-fn bucket(options: &s3::Options) -> String {
-    let s3::Options { bucket, root, .. } = options;
-    let place = format!("s3://{bucket}/{root}");
-    match (&options.endpoint, &options.region) {
-        (Some(endpoint), _) => format!("{place} at {endpoint}"),
-        (None, Some(region)) => format!("{place} in {region}"),
-        (None, None) => place,
     }
 }
 
@@ -491,13 +505,6 @@ fn announce(address: std::net::SocketAddr, folders: &Folders) {
     tracing::info!("try next: docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE");
 }
 
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path)
-        .unwrap_or_else(|_| path.to_owned())
-        .display()
-        .to_string()
-}
-
 /// The signals that end a node.
 struct Signals {
     terminate: Signal,
@@ -527,17 +534,18 @@ impl Signals {
     }
 }
 
-/// Waits for a signal, or until the metadata fail.
-async fn wait(
-    signals: &mut Signals,
-    failed: impl Future<Output = roadstead_cluster::Error>,
-) -> Result<(), Stopped> {
+/// Waits for a signal, until somebody wants the node to be drained, or until the metadata fail.
+async fn wait(signals: &mut Signals, metadata: &Metadata) -> Result<(), Stopped> {
     tokio::select! {
         () = signals.next() => {
             tracing::info!("stopping: requests in flight are finished first");
             Ok(())
         }
-        error = failed => {
+        () = metadata.drained() => {
+            tracing::info!("draining: requests in flight are finished first, then the node stops");
+            Ok(())
+        }
+        error = metadata.failed() => {
             let message = with_causes(&error);
             tracing::error!("{message}");
             Err(Stopped::Failed(message))

@@ -9,7 +9,8 @@ mod policy;
 
 use std::sync::Arc;
 
-use roadstead_cluster::{Metadata, read};
+use roadstead_cluster::metadata::{Fault, View};
+use roadstead_cluster::{Metadata, Seen, read};
 use roadstead_storage::BlobStore;
 
 use crate::error::RegistryError;
@@ -66,6 +67,16 @@ impl Registry {
             .map_err(RegistryError::metadata)
     }
 
+    /// Reads what does not change, by what this node knows if nobody can decide for long.
+    async fn read_settled<T>(
+        &self,
+        look: impl FnOnce(&dyn View) -> Result<T, Fault>,
+    ) -> Result<Seen<T>, RegistryError> {
+        let local_after = self.policy.reads().local_after;
+        let seen = self.metadata.read_settled(local_after, look).await;
+        seen.map_err(RegistryError::metadata)
+    }
+
     /// Cluster time now, and the grace, both in milliseconds: what holds and ages are judged by.
     async fn now_and_grace(&self) -> Result<(u64, u64), RegistryError> {
         let now_ms = self
@@ -104,5 +115,26 @@ impl Registry {
     /// What this registry allows.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+}
+
+/// What was found. What was not found may be there all the same, if nobody could decide.
+fn found_or<T>(
+    seen: Seen<Option<T>>,
+    unknown: impl FnOnce() -> RegistryError,
+) -> Result<Seen<T>, RegistryError> {
+    let is_local = seen.is_local;
+    match seen.found {
+        Some(found) => Ok(Seen { found, is_local }),
+        None if is_local => Err(outage()),
+        None => Err(unknown()),
+    }
+}
+
+/// This node alone cannot say.
+fn outage() -> RegistryError {
+    RegistryError::Unavailable {
+        what: "the metadata",
+        source: "no majority of the nodes answers, and this node alone cannot say".into(),
     }
 }

@@ -12,8 +12,8 @@ use roadstead_cluster::metadata::View;
 use roadstead_cluster::{garbage, read};
 use roadstead_proto::Digest;
 use roadstead_proto::digest::Hasher;
-use roadstead_proto::rpc::metadata::MarkDamaged;
 use roadstead_proto::rpc::metadata::command::Action;
+use roadstead_proto::rpc::metadata::{ConfirmVerified, MarkDamaged};
 use roadstead_proto::rpc::state::Blob;
 use roadstead_storage::{Error as StoreError, ObjectInfo, ObjectKey, path};
 use tokio::sync::{Mutex, mpsc};
@@ -30,6 +30,9 @@ use crate::store_guard::GuardError;
 #[derive(Debug, Clone)]
 pub struct Verifier {
     tools: Tools,
+    // Whether the store is the cluster's: its marker is looked at, and a restored cluster may
+    // delete again once the store was looked through.
+    is_owned: bool,
 }
 
 /// What to look at.
@@ -152,7 +155,15 @@ struct Checked {
 impl Verifier {
     /// Compares what collection works with.
     pub fn new(tools: Tools) -> Self {
-        Self { tools }
+        let is_owned = true;
+        Self { tools, is_owned }
+    }
+
+    /// For metadata that are being restored, beside a store that is not theirs yet: its marker says
+    /// something else, and an operator has not seen yet what is found.
+    pub fn for_restore(tools: Tools) -> Self {
+        let is_owned = false;
+        Self { tools, is_owned }
     }
 
     /// Looks at every blob, then at every object, and tells what it finds as it goes.
@@ -164,11 +175,33 @@ impl Verifier {
         wanted: Wanted,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), VerifyError> {
-        self.tools.guard.look().await?;
+        self.look_at_marker().await?;
         let mut report = Report::default();
         self.blobs(wanted, &mut report, events).await?;
         self.objects(&mut report, events).await?;
+        self.confirm(&report).await?;
         tell(events, Event::Report(report)).await
+    }
+
+    async fn look_at_marker(&self) -> Result<(), GuardError> {
+        if self.is_owned {
+            self.tools.guard.look().await?;
+        }
+        Ok(())
+    }
+
+    /// What a restored cluster waits for before it deletes anything. What could not be read was not
+    /// compared.
+    async fn confirm(&self, report: &Report) -> Result<(), VerifyError> {
+        let metadata = &self.tools.metadata;
+        let settings = metadata.read(|view| read::settings(view)).await?;
+        let is_due = settings.unwrap_or_default().verify_due;
+        if is_due && report.unreadable == 0 && self.is_owned {
+            let confirm = Action::ConfirmVerified(ConfirmVerified {});
+            metadata.propose(confirm).await?;
+            tracing::info!("the store was compared with what was restored: collection goes on");
+        }
+        Ok(())
     }
 
     async fn blobs(
@@ -244,7 +277,7 @@ impl Verifier {
         let is_damage = !matches!(kind, Kind::Unreadable | Kind::Marked);
         if is_damage {
             // An unmounted store holds nothing, and is no reason to mark everything.
-            self.tools.guard.look().await?;
+            self.look_at_marker().await?;
         }
         if kind == Kind::Marked && wanted.hash {
             self.mark(&digest, &blob, true).await?;

@@ -79,6 +79,7 @@ async fn open(folder: &Path, snapshot_after_entries: u64) -> Result<Metadata, Fa
         proposal_timeout: BATCH_WITHIN,
         snapshot_after_entries,
         keep_entries: LOG_ENTRIES_KEPT,
+        feature_level_max: 1,
         cluster: None,
     };
     Ok(Metadata::open(&options).await?)

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use roadstead_crash::{Point, point};
@@ -53,7 +52,7 @@ impl Metadata {
             }
             sleep(RETRY_AFTER).await;
         }
-        command.now_ms = self.clock_here()?;
+        command.now_ms = self.clock_here(term)?;
         command.unix_ms = unix_ms();
         point(Point::Propose);
         let proposed = self.raft.client_write(Proposal(command));
@@ -84,7 +83,8 @@ impl Metadata {
                 is_forwarded: true,
                 ..request
             };
-            return calls::join(&peer.address, request, self.shared.proposal_timeout).await;
+            let limit = self.shared.proposal_timeout;
+            return calls::join(&peer.address, &self.shared.place, request, limit).await;
         }
         // Nobody joins before the founder has given the cluster its name.
         let founding = || Status::unavailable("the cluster is being founded");
@@ -112,7 +112,8 @@ impl Metadata {
             instance: request.instance,
             address: request.address,
         };
-        if self.instance_of(node).is_none() {
+        // What is not committed may be undone by the next leader.
+        if !self.is_settled_member(node) {
             let added = self.raft.add_learner(node, peer.clone(), false).await;
             added.map_err(|error| unavailable(&refused(error)))?;
             tracing::info!(node, address = peer.address, "a node has joined");
@@ -123,24 +124,11 @@ impl Metadata {
         })
     }
 
-    /// Has a node that has caught up vote.
-    ///
-    /// # Errors
-    /// `Unavailable`: another change is under way, or another node leads.
-    pub(crate) async fn promote_here(&self, node: u64) -> Result<(), Status> {
-        if self.is_voter(node) {
-            return Ok(());
-        }
-        // The change has two steps, and whoever asked may go away between them.
-        let raft = self.raft.clone();
-        let changing = self.shared.runtime.spawn(async move {
-            let voters = ChangeMembers::AddVoterIds(BTreeSet::from([node]));
-            let changed = raft.change_membership(voters, true).await;
-            changed.map(|_| tracing::info!(node, "a node votes"))
-        });
-        let changed = changing.await;
-        let changed = changed.map_err(|error| Status::unavailable(error.to_string()))?;
-        changed.map_err(|error| Status::unavailable(crate::error::with_source(&refused(error))))
+    fn is_settled_member(&self, node: u64) -> bool {
+        let metrics = self.raft.server_metrics();
+        let server = metrics.borrow_watched();
+        let committed = server.committed_membership_config.membership();
+        committed.get_node(&node).is_some()
     }
 
     /// Whether the node votes, and no change of that is under way.
@@ -160,7 +148,7 @@ impl Metadata {
     }
 }
 
-fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Error {
+pub(super) fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Error {
     match error {
         RaftError::Fatal(fatal) => stopped(fatal),
         RaftError::APIError(error) => Error::Unavailable(error.into()),

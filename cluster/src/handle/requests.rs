@@ -5,6 +5,7 @@
 //! state has to be. One barrier serves all readers that arrived before it began.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -16,12 +17,13 @@ use roadstead_crash::mistake;
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::{Command, Origin, Response};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tonic::{Code, Status};
 
-use super::{Metadata, stopped};
+use super::{Metadata, Release, stopped};
 use crate::consensus::Peer;
 use crate::error::Error;
-use crate::limits::{ASK_TIME, COMMAND_BYTES_MAX, RETRY_AFTER};
+use crate::limits::{ASK_TIME, COMMAND_BYTES_MAX, LEADER_TIME, RETRY_AFTER};
 use crate::metadata::{Fault, View, read};
 
 /// Who leads, as far as this node knows.
@@ -37,6 +39,17 @@ pub(super) enum Leader {
 pub(super) struct Rounds {
     waiting: Vec<oneshot::Sender<Result<u64, NoBarrier>>>,
     is_running: bool,
+    // Since when nobody could say how far the state has to be; `None` when somebody could last.
+    outage_since: Option<Instant>,
+}
+
+/// What was looked at, and where that was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen<T> {
+    /// What was found.
+    pub found: T,
+    /// Nobody could decide: it is what this node knew when that began.
+    pub is_local: bool,
 }
 
 /// Why a barrier was not passed; all that waited for it hear the same.
@@ -45,6 +58,7 @@ pub(super) enum NoBarrier {
     Unavailable(String),
     TimedOut(Duration),
     Stopped(String),
+    Removed(u64),
 }
 
 impl From<NoBarrier> for Error {
@@ -53,6 +67,7 @@ impl From<NoBarrier> for Error {
             NoBarrier::Unavailable(reason) => Self::Unavailable(reason.into()),
             NoBarrier::TimedOut(limit) => Self::TimedOut(limit),
             NoBarrier::Stopped(reason) => Self::Stopped(reason.into()),
+            NoBarrier::Removed(node) => Self::Removed(node),
         }
     }
 }
@@ -71,6 +86,57 @@ impl Metadata {
     ) -> Result<T, Error> {
         self.barrier().await?;
         Ok(self.state.view(look)?)
+    }
+
+    /// As [`Self::read`]; but when nobody has been able to decide for `local_after`, looks at what
+    /// this node knows, for what does not change. It may be as old as the outage, and what is not
+    /// found there may exist.
+    ///
+    /// # Errors
+    /// As [`Self::read`]. A node that merely lags is [`Error::Unavailable`].
+    pub async fn read_settled<T>(
+        &self,
+        local_after: Duration,
+        look: impl FnOnce(&dyn View) -> Result<T, Fault>,
+    ) -> Result<Seen<T>, Error> {
+        let is_local = self.barrier_or_outage(local_after).await?;
+        let found = self.state.view(look)?;
+        Ok(Seen { found, is_local })
+    }
+
+    /// Waits for a barrier; answers whether an outage that lasts for so long is why there is none.
+    async fn barrier_or_outage(&self, local_after: Duration) -> Result<bool, Error> {
+        let began = Instant::now();
+        loop {
+            let since = match self.outage_of(local_after)? {
+                // Somebody looks for a quorum all the time, and says when there is one.
+                Some((_, true)) => return Ok(true),
+                Some((since, false)) => since,
+                None => began,
+            };
+            match timeout_at(since + local_after, self.barrier()).await {
+                Ok(Ok(_)) => return Ok(false),
+                Ok(Err(error @ (Error::Stopped(_) | Error::Removed(_)))) => return Err(error),
+                Ok(Err(error)) if self.outage_of(local_after)?.is_none() => return Err(error),
+                Err(_elapsed) if self.outage_of(local_after)?.is_none() => {
+                    return Err(Error::Unavailable("this node lags behind".into()));
+                }
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Since when a barrier is being sought and nobody can decide, if so, and whether that is for
+    /// as long as this.
+    fn outage_of(&self, local_after: Duration) -> Result<Option<(Instant, bool)>, Error> {
+        if self.shared.place.is_removed() {
+            return Err(Error::Removed(self.shared.identity.node));
+        }
+        if let Err(fatal) = self.raft.metrics().borrow_watched().running_state.clone() {
+            return Err(stopped(fatal));
+        }
+        let since = self.rounds().outage_since;
+        Ok(since.map(|since| (since, since.elapsed() >= local_after)))
     }
 
     /// Proposes a command and waits until it is applied; a refusal is part of the answer.
@@ -162,12 +228,21 @@ impl Metadata {
         &self,
         release: impl Fn(String) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) {
-        // A node has one set of uploads.
-        let _ = self.shared.release.set(Box::new(release));
+        self.set_release(Some(Arc::new(release)));
+    }
+
+    /// Whoever lets go of uploads may hold the metadata: forgotten in the end, so that they close.
+    pub(super) fn set_release(&self, release: Option<Release>) {
+        let kept = self.shared.release.lock();
+        *kept.unwrap_or_else(PoisonError::into_inner) = release;
     }
 
     pub(crate) async fn release_here(&self, upload: String) {
-        if let Some(release) = self.shared.release.get() {
+        let release = {
+            let release = self.shared.release.lock();
+            release.unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        if let Some(release) = release {
             release(upload).await;
         }
     }
@@ -179,13 +254,13 @@ impl Metadata {
     pub async fn cluster_time(&self) -> Result<u64, Error> {
         match self.barrier().await? {
             Some(now_ms) => Ok(now_ms),
-            None => self.clock_here(),
+            None => self.clock_here(self.term()),
         }
     }
 
-    /// What this node, the leader, stamps now. Its state must hold what its term began with.
-    pub(super) fn clock_here(&self) -> Result<u64, Error> {
-        let term = self.term();
+    /// What this node, the leader of this term, stamps now. Its state must hold what the term began
+    /// with.
+    pub(super) fn clock_here(&self, term: u64) -> Result<u64, Error> {
         let applied = || self.state.view(|view| read::now_ms(view));
         Ok(self.shared.clock.now_ms(term, applied)?)
     }
@@ -227,15 +302,18 @@ impl Metadata {
                     .spawn(async move { metadata.run_rounds().await });
             }
         }
-        match passed.await {
-            Ok(passed) => Ok(Some(passed?)),
-            Err(_) => Err(Error::Stopped("nobody runs barriers any more".into())),
+        let limit = self.shared.proposal_timeout;
+        match timeout(limit, passed).await {
+            Ok(Ok(passed)) => Ok(Some(passed?)),
+            Ok(Err(_)) => Err(Error::Stopped("nobody runs barriers any more".into())),
+            // It came while a barrier was being sought in vain for those before it.
+            Err(elapsed) => Err(Error::Unavailable(elapsed.into())),
         }
     }
 
     fn rounds(&self) -> std::sync::MutexGuard<'_, Rounds> {
         let rounds = self.shared.rounds.lock();
-        rounds.unwrap_or_else(std::sync::PoisonError::into_inner)
+        rounds.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run_rounds(&self) {
@@ -244,6 +322,10 @@ impl Metadata {
                 let mut rounds = self.rounds();
                 let waiting = std::mem::take(&mut rounds.waiting);
                 rounds.is_running = !waiting.is_empty();
+                if waiting.is_empty() {
+                    // Nobody looks any more, so that nobody would notice its end.
+                    rounds.outage_since = None;
+                }
                 waiting
             };
             if waiting.is_empty() {
@@ -264,15 +346,32 @@ impl Metadata {
             if let Err(fatal) = &self.raft.metrics().borrow_watched().running_state {
                 return Err(NoBarrier::Stopped(fatal.to_string()));
             }
+            if self.shared.place.is_removed() {
+                return Err(NoBarrier::Removed(self.shared.identity.node));
+            }
+            let began = Instant::now();
             let attempt = match self.leader() {
                 Leader::Here => self.read_index_here().await,
                 Leader::There(leader) => {
                     let asked = self.shared.calls.read_index(&leader, ASK_TIME).await;
                     let answer = asked.map(|answer| (answer.index, answer.now_ms));
-                    answer.map_err(|status| Error::Unavailable(status.into()))
+                    answer.map_err(|status| match status.code() {
+                        // It has a quorum, and has not applied what that has.
+                        Code::Aborted => Error::TimedOut(ASK_TIME),
+                        _ => Error::Unavailable(status.into()),
+                    })
                 }
                 Leader::Nobody => Err(nobody()),
             };
+            {
+                let mut rounds = self.rounds();
+                match &attempt {
+                    Err(error) if is_outage(error) => {
+                        rounds.outage_since.get_or_insert(began);
+                    }
+                    _ => rounds.outage_since = None,
+                }
+            }
             match attempt {
                 Ok((index, now_ms)) => {
                     return match timeout_at(deadline, self.applied(index)).await {
@@ -308,22 +407,26 @@ impl Metadata {
 
     /// How far the state has to be for a read that begins now, and cluster time: of the leader.
     pub(crate) async fn read_index_here(&self) -> Result<(u64, u64), Error> {
+        let term = self.term();
+        let deadline = Instant::now() + LEADER_TIME;
         let confirmed = self.raft.get_read_log_id(ReadPolicy::ReadIndex);
-        let confirmed = match tokio::time::timeout(ASK_TIME, confirmed).await {
+        let confirmed = match timeout_at(deadline, confirmed).await {
             Ok(confirmed) => confirmed,
-            Err(_elapsed) => return Err(Error::TimedOut(ASK_TIME)),
+            Err(elapsed) => return Err(Error::Unavailable(elapsed.into())),
         };
         let (read, _) = confirmed.map_err(|error| match error {
             RaftError::Fatal(fatal) => stopped(fatal),
             RaftError::APIError(error) => Error::Unavailable(error.into()),
         })?;
         // The clock goes on from what the term began with, which must be applied here.
-        let applied = tokio::time::timeout(ASK_TIME, self.applied(read.index()));
-        match applied.await {
+        match timeout_at(deadline, self.applied(read.index())).await {
             Ok(applied) => applied?,
-            Err(_elapsed) => return Err(Error::TimedOut(ASK_TIME)),
+            Err(_elapsed) => return Err(Error::TimedOut(LEADER_TIME)),
         }
-        Ok((read.index(), self.clock_here()?))
+        if !self.has_own_entry(term) {
+            return Err(Error::Unavailable("the leader has changed".into()));
+        }
+        Ok((read.index(), self.clock_here(term)?))
     }
 
     /// Whether this node is the only voter, leads, and has applied the first entry of its term:
@@ -357,6 +460,21 @@ impl Metadata {
     }
 }
 
+/// Whether an attempt failed since nobody can decide, as far as this node can see. Who is refused,
+/// or asks a leader that lags, is in no outage.
+fn is_outage(error: &Error) -> bool {
+    let Error::Unavailable(source) = error else {
+        return false;
+    };
+    let status = source.downcast_ref::<Status>();
+    status.is_none_or(|status| {
+        matches!(
+            status.code(),
+            Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled
+        )
+    })
+}
+
 fn nobody() -> Error {
     Error::Unavailable("nobody leads as far as this node knows".into())
 }
@@ -367,6 +485,9 @@ fn needs_origin(action: &Action) -> bool {
     match action {
         Action::FoundCluster(_)
         | Action::AdmitNode(_)
+        | Action::RemoveNode(_)
+        | Action::RestoreCluster(_)
+        | Action::ConfirmVerified(_)
         | Action::StartNode(_)
         | Action::ConfirmMarker(_)
         | Action::BeginUpload(_)

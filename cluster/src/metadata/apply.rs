@@ -49,7 +49,10 @@ fn dispatch<V: View + ?Sized>(
     match action {
         Action::FoundCluster(found) => membership::found(transaction, found),
         Action::AdmitNode(admit) => membership::admit_node(transaction, admit),
+        Action::RemoveNode(remove) => membership::remove_node(transaction, remove.node),
         Action::StartNode(start) => membership::start_node(transaction, start),
+        Action::RestoreCluster(restore) => membership::restore(transaction, restore),
+        Action::ConfirmVerified(_) => membership::confirm_verified(transaction),
         Action::ConfirmMarker(confirm) => membership::confirm_marker(transaction, confirm),
         Action::ChangeSettings(change) => membership::change_settings(transaction, change),
         Action::RaiseFeatureLevel(raise) => membership::raise_feature_level(transaction, raise),

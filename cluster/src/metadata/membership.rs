@@ -4,7 +4,7 @@ use roadstead_proto::rpc::metadata::refusal::Reason;
 use roadstead_proto::rpc::metadata::response::Outcome;
 use roadstead_proto::rpc::metadata::{
     AdmitNode, Admitted, ChangeSettings, ConfirmMarker, FoundCluster, RaiseFeatureLevel, Response,
-    StartNode, Started,
+    RestoreCluster, StartNode, Started,
 };
 use roadstead_proto::rpc::state::{Member, Settings};
 
@@ -81,6 +81,74 @@ pub(super) fn admit_node<V: View + ?Sized>(
     };
     transaction.put(&keys::member(node), &member);
     Ok(answer(Outcome::Admitted(Admitted { node })))
+}
+
+/// From now on nothing that the node asks for happens, and another may have its address.
+pub(super) fn remove_node<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    node: u64,
+) -> Result<Response, Fault> {
+    let key = keys::member(node);
+    let Some(member) = transaction.row(&key)? else {
+        return Ok(refuse(Reason::IdentityMismatch));
+    };
+    let removed = Member {
+        removed: true,
+        ..member
+    };
+    transaction.put(&key, &removed);
+    Ok(done())
+}
+
+/// The cluster begins a new life from a backup, in which nobody of the former one takes part.
+pub(super) fn restore<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+    restore: &RestoreCluster,
+) -> Result<Response, Fault> {
+    let mut settings = transaction.row(&keys::settings())?.unwrap_or_default();
+    if settings.cluster_id != restore.cluster_id || restore.incarnation < settings.incarnation {
+        return Ok(refuse(Reason::IdentityMismatch));
+    }
+    if settings.incarnation == restore.incarnation {
+        // A repeated one must not remove who has joined since.
+        return Ok(done());
+    }
+    if transaction.row(&keys::member(restore.node))?.is_some() {
+        return Ok(refuse(Reason::IdentityMismatch));
+    }
+    settings.incarnation = restore.incarnation;
+    settings.marker_written = false;
+    settings.verify_due = true;
+    transaction.put(&keys::settings(), &settings);
+    // Members are few: a Raft group has a handful, and removed ones are counted in dozens.
+    for (key, member) in transaction.rows(&keys::members(), &[], usize::MAX)? {
+        let Some((node, _)) = keys::split_number(&key) else {
+            return Err(Fault::Corrupt("a key of `members` has no id".to_owned()));
+        };
+        let removed = Member {
+            removed: true,
+            ..member
+        };
+        transaction.put(&keys::member(node), &removed);
+    }
+    // Before it starts for the first time: nobody else may be given its id.
+    let member = Member {
+        instance: restore.instance.clone(),
+        address: restore.address.clone(),
+        ..Member::default()
+    };
+    transaction.put(&keys::member(restore.node), &member);
+    Ok(done())
+}
+
+/// What the backup names was looked for in the store: deletes may go on.
+pub(super) fn confirm_verified<V: View + ?Sized>(
+    transaction: &mut Transaction<'_, V>,
+) -> Result<Response, Fault> {
+    let mut settings = transaction.row(&keys::settings())?.unwrap_or_default();
+    settings.verify_due = false;
+    transaction.put(&keys::settings(), &settings);
+    Ok(done())
 }
 
 /// A node begins a new life: whatever its earlier ones still have under way is refused from now.

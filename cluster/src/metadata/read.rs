@@ -3,7 +3,7 @@
 //! What is being deleted reads as absent.
 
 use bytes::Bytes;
-use roadstead_proto::rpc::state::{Blob, Manifest, Repository, Settings, Upload};
+use roadstead_proto::rpc::state::{Blob, Manifest, Member, Repository, Settings, Upload};
 
 use super::keys;
 use super::view::{Fault, View, ViewExt};
@@ -268,6 +268,28 @@ pub fn deletions<V: View + ?Sized>(view: &V, limit: usize) -> Result<Vec<(String
 /// [`Fault`].
 pub fn settings<V: View + ?Sized>(view: &V) -> Result<Option<Settings>, Fault> {
     view.row(&keys::settings())
+}
+
+/// A node that is of the cluster, or was.
+///
+/// # Errors
+/// [`Fault`].
+pub fn member<V: View + ?Sized>(view: &V, node: u64) -> Result<Option<Member>, Fault> {
+    view.row(&keys::member(node))
+}
+
+/// All nodes that are of the cluster or were, by their ids.
+///
+/// # Errors
+/// [`Fault`].
+pub fn members<V: View + ?Sized>(view: &V) -> Result<Vec<(u64, Member)>, Fault> {
+    // Members are few: a Raft group has a handful, and removed ones are counted in dozens.
+    let rows = view.rows(&keys::members(), &[], usize::MAX)?;
+    let numbered = rows.into_iter().filter_map(|(key, member)| {
+        let (node, _) = keys::split_number(&key)?;
+        Some((node, member))
+    });
+    Ok(numbered.collect())
 }
 
 /// The greatest cluster time that was applied.

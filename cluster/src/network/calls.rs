@@ -7,8 +7,9 @@ use std::time::Duration;
 use roadstead_proto::rpc::metadata::{Command, Response};
 use roadstead_proto::rpc::peer::peer_client::PeerClient;
 use roadstead_proto::rpc::peer::{
-    IntroduceRequest, IntroduceResponse, JoinRequest, JoinResponse, PromoteRequest, ProposeRequest,
-    ReadIndexRequest, ReadIndexResponse, ReleaseUploadRequest,
+    ChangeRequest, DescribeRequest, DrainRequest, IntroduceRequest, IntroduceResponse,
+    InviteRequest, JoinRequest, JoinResponse, NodeStatus, ProposeRequest, ReadIndexRequest,
+    ReadIndexResponse, ReleaseUploadRequest, change_request,
 };
 use tokio::time::timeout;
 use tonic::Status;
@@ -26,8 +27,8 @@ pub(crate) struct Calls {
     connections: Mutex<BTreeMap<u64, (Peer, PeerClient<Channel>)>>,
 }
 
-fn client(address: &str) -> Result<PeerClient<Channel>, Status> {
-    let channel = connection(address);
+fn client(address: &str, place: &Place) -> Result<PeerClient<Channel>, Status> {
+    let channel = connection(address, place.tls.clone());
     let channel = channel.map_err(|error| Status::invalid_argument(error.to_string()))?;
     Ok(PeerClient::new(channel)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -45,18 +46,26 @@ async fn in_time<T>(
 }
 
 /// Asks whoever is at an address who that is.
-pub(crate) async fn introduce(address: &str) -> Result<IntroduceResponse, Status> {
-    let mut client = client(address)?;
+pub(crate) async fn introduce(address: &str, place: &Place) -> Result<IntroduceResponse, Status> {
+    let mut client = client(address, place)?;
     in_time(INTRODUCE_TIME, client.introduce(IntroduceRequest {})).await
+}
+
+/// Tells the fresh node at an address whom to join.
+pub(crate) async fn invite(address: &str, place: &Place, join: String) -> Result<(), Status> {
+    let mut client = client(address, place)?;
+    let invited = in_time(INTRODUCE_TIME, client.invite(InviteRequest { join })).await;
+    invited.map(drop)
 }
 
 /// Asks the cluster of whoever is at an address to take this node in.
 pub(crate) async fn join(
     address: &str,
+    place: &Place,
     request: JoinRequest,
     limit: Duration,
 ) -> Result<JoinResponse, Status> {
-    let mut client = client(address)?;
+    let mut client = client(address, place)?;
     in_time(limit, client.join(request)).await
 }
 
@@ -79,9 +88,18 @@ impl Calls {
         {
             return Ok((side, client.clone()));
         }
-        let client = client(&peer.address)?;
+        let client = client(&peer.address, &self.place)?;
         connections.insert(node, (peer.clone(), client.clone()));
         Ok((side, client))
+    }
+
+    async fn answered<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Status> {
+        let answer = in_time(limit, answer).await;
+        answer.inspect_err(|status| self.place.heed(status))
     }
 
     pub(crate) async fn propose(
@@ -93,7 +111,7 @@ impl Calls {
         let (side, mut client) = self.to(*node, peer)?;
         let command = Some(command);
         let request = self.place.addressed(ProposeRequest { command }, &side);
-        let answer = in_time(limit, client.propose(request)).await?;
+        let answer = self.answered(limit, client.propose(request)).await?;
         let absent = || Status::internal("the leader answered without a response");
         answer.response.ok_or_else(absent)
     }
@@ -105,7 +123,7 @@ impl Calls {
     ) -> Result<ReadIndexResponse, Status> {
         let (side, mut client) = self.to(*node, peer)?;
         let request = self.place.addressed(ReadIndexRequest {}, &side);
-        in_time(limit, client.read_index(request)).await
+        self.answered(limit, client.read_index(request)).await
     }
 
     pub(crate) async fn release_upload(
@@ -117,20 +135,40 @@ impl Calls {
         let (side, mut client) = self.to(*node, peer)?;
         let request = ReleaseUploadRequest { upload };
         let request = self.place.addressed(request, &side);
-        in_time(limit, client.release_upload(request))
+        self.answered(limit, client.release_upload(request))
             .await
             .map(drop)
     }
 
-    pub(crate) async fn promote(
+    pub(crate) async fn change(
         &self,
         (node, peer): &(u64, Peer),
-        promoted: u64,
+        change: change_request::Change,
         limit: Duration,
     ) -> Result<(), Status> {
         let (side, mut client) = self.to(*node, peer)?;
-        let request = PromoteRequest { node: promoted };
-        let request = self.place.addressed(request, &side);
-        in_time(limit, client.promote(request)).await.map(drop)
+        let change = Some(change);
+        let request = self.place.addressed(ChangeRequest { change }, &side);
+        self.answered(limit, client.change(request)).await.map(drop)
+    }
+
+    pub(crate) async fn describe(
+        &self,
+        (node, peer): &(u64, Peer),
+        limit: Duration,
+    ) -> Result<NodeStatus, Status> {
+        let (side, mut client) = self.to(*node, peer)?;
+        let request = self.place.addressed(DescribeRequest {}, &side);
+        self.answered(limit, client.describe(request)).await
+    }
+
+    pub(crate) async fn drain(
+        &self,
+        (node, peer): &(u64, Peer),
+        limit: Duration,
+    ) -> Result<(), Status> {
+        let (side, mut client) = self.to(*node, peer)?;
+        let request = self.place.addressed(DrainRequest {}, &side);
+        self.answered(limit, client.drain(request)).await.map(drop)
     }
 }

@@ -17,11 +17,13 @@ use openraft::raft::{
 use openraft::{AnyError, OptionalSend, RaftNetworkFactory};
 use roadstead_proto::rpc::peer;
 use roadstead_proto::rpc::peer::raft_client::RaftClient;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use super::place::{Place, Side};
+use super::tls::{Connector, Tls};
 use super::{transfer, wire};
 use crate::consensus::{Peer, TypeConfig, Vote, encode_log_id, vote_message};
 use crate::limits::{ALIVE_ANSWERED, ALIVE_ASKED, CONNECT_TIME, MESSAGE_BYTES_MAX};
@@ -41,15 +43,17 @@ impl Network {
 
 /// A connection to an address, made when it is first needed and again when it broke. A name is
 /// looked up each time.
-pub(super) fn connection(address: &str) -> Result<Channel, tonic::transport::Error> {
+pub(super) fn connection(
+    address: &str,
+    tls: Option<Arc<Tls>>,
+) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
     let endpoint = endpoint
         .connect_timeout(CONNECT_TIME)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(ALIVE_ASKED)
         .keep_alive_timeout(ALIVE_ANSWERED)
         .keep_alive_while_idle(true);
-    Ok(endpoint.connect_lazy())
+    Ok(endpoint.connect_with_connector_lazy(Connector::new(tls)))
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -60,7 +64,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             "" => Err(Unreachable::new(&AnyError::error(
                 "this node is a cluster of one",
             ))),
-            address => connection(address).map_err(|error| Unreachable::new(&error)),
+            address => connection(address, self.place.tls.clone())
+                .map_err(|error| Unreachable::new(&error)),
         };
         Client {
             place: Arc::clone(&self.place),
@@ -106,6 +111,7 @@ impl Client {
         let request = self.place.addressed(message, &self.to);
         let asked = timeout(option.soft_ttl(), ask(self.raft()?, request)).await;
         let answer = asked.map_err(|elapsed| unreachable(&elapsed))?;
+        let answer = answer.inspect_err(|status| self.place.heed(status));
         Ok(answer.map_err(|status| unreachable(&status))?.into_inner())
     }
 }
@@ -196,7 +202,11 @@ impl NetSnapshot<TypeConfig> for Client {
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let head = wire::head(&vote, &snapshot.meta);
-        let pieces = transfer::pieces(head, snapshot.snapshot);
+        let sending = self.place.sending.clone();
+        let folder = snapshot.snapshot;
+        let kept = spawn_blocking(move || transfer::Kept::of(&sending, &folder)).await;
+        let kept = kept.map_err(|error| unreachable(&error))?;
+        let pieces = transfer::pieces(head, understood(kept)?);
         let ask =
             async |mut raft: RaftClient<Channel>, request| raft.install_snapshot(request).await;
         let answer = tokio::select! {

@@ -4,12 +4,15 @@
 //! identity of its data folder: a node whose folder was replaced is another one, whatever its
 //! address. The headers are `roadstead-cluster`, `roadstead-from` and `roadstead-to`.
 
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use uuid::Uuid;
 
+use super::tls::Tls;
 use crate::consensus::Peer;
 
 const CLUSTER: &str = "roadstead-cluster";
@@ -27,8 +30,16 @@ pub(crate) struct Place {
     pub(crate) address: String,
     /// `cluster.members`, sorted.
     pub(crate) members: Vec<String>,
+    /// The folder for snapshots while they are sent.
+    pub(crate) sending: PathBuf,
+    /// `cluster.tls`; `None` speaks in the clear.
+    pub(crate) tls: Option<Arc<Tls>>,
     node: OnceLock<u64>,
     cluster_id: OnceLock<String>,
+    // Whom an operator has this node join.
+    invitation: watch::Sender<Option<String>>,
+    // Whether another node has said that this one was removed.
+    is_removed: watch::Sender<bool>,
 }
 
 /// One side of a call.
@@ -67,8 +78,21 @@ impl Place {
             instance,
             address,
             members,
+            sending: PathBuf::new(),
+            tls: None,
             node: OnceLock::new(),
             cluster_id: OnceLock::new(),
+            invitation: watch::Sender::new(None),
+            is_removed: watch::Sender::new(false),
+        }
+    }
+
+    /// The same, with a folder for what it sends, and by TLS.
+    pub(crate) fn with(self, sending: PathBuf, tls: Option<Arc<Tls>>) -> Self {
+        Self {
+            sending,
+            tls,
+            ..self
         }
     }
 
@@ -92,6 +116,43 @@ impl Place {
     pub(crate) fn set_cluster_id(&self, cluster_id: &str) {
         // A second one is the same: both come from the replicated state.
         let _ = self.cluster_id.set(cluster_id.to_owned());
+    }
+
+    /// Takes an invitation, if the node is still fresh.
+    pub(crate) fn invite(&self, join: String) -> Result<(), Status> {
+        if let Some(node) = self.node() {
+            return Err(refused(format!(
+                "this node is node {node} of a cluster already"
+            )));
+        }
+        self.invitation.send_replace(Some(join));
+        Ok(())
+    }
+
+    /// Whom this node was told to join last.
+    pub(crate) fn invitation(&self) -> Option<String> {
+        self.invitation.borrow().clone()
+    }
+
+    /// Looks at why a call was refused: the cluster may have removed this node. The sentence counts
+    /// and not the code, which whatever lies between the nodes may make up.
+    pub(crate) fn heed(&self, refusal: &Status) {
+        let is_removed = |node| refusal.message() == removed(node).message();
+        if self.node().is_some_and(is_removed) {
+            self.is_removed.send_replace(true);
+        }
+    }
+
+    /// Ends when this node was removed, with its id.
+    pub(crate) async fn removed(&self) -> u64 {
+        let mut is_removed = self.is_removed.subscribe();
+        // The sender lives as long as this value.
+        let _ = is_removed.wait_for(|is_removed| *is_removed).await;
+        self.node().unwrap_or_default()
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        *self.is_removed.borrow()
     }
 
     /// How the others know this node.
@@ -154,6 +215,11 @@ impl Place {
             _ => Ok(from),
         }
     }
+}
+
+/// The caller was removed from the cluster, which is final. Nothing else is answered so.
+pub(super) fn removed(node: u64) -> Status {
+    Status::permission_denied(format!("node {node} was removed from the cluster"))
 }
 
 /// The call is not meant for this node, or comes from one that is not of the cluster.

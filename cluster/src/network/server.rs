@@ -1,32 +1,41 @@
 //! What other nodes are answered. It is served before the node has a place in a cluster: until then
 //! it only says who it is.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
 
+use futures::future::BoxFuture;
 use futures::{Stream, StreamExt, future};
 use openraft::Snapshot;
 use openraft::raft::TransferLeaderRequest as Transfer;
 use prost::Message;
+use roadstead_proto::rpc::admin;
 use roadstead_proto::rpc::peer::peer_server::{Peer, PeerServer};
 use roadstead_proto::rpc::peer::raft_server::{Raft, RaftServer};
 use roadstead_proto::rpc::peer::{
-    AppendRequest, AppendResponse, InstallSnapshotResponse, IntroduceRequest, IntroduceResponse,
-    JoinRequest, JoinResponse, PromoteRequest, PromoteResponse, ProposeRequest, ProposeResponse,
+    AppendRequest, AppendResponse, ChangeRequest, ChangeResponse, DescribeRequest, DrainRequest,
+    DrainResponse, InstallSnapshotResponse, IntroduceRequest, IntroduceResponse, InviteRequest,
+    InviteResponse, JoinRequest, JoinResponse, NodeStatus, ProposeRequest, ProposeResponse,
     ReadIndexRequest, ReadIndexResponse, ReleaseUploadRequest, ReleaseUploadResponse,
     SnapshotPiece, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use tokio::sync::watch;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataMap;
-use tonic::transport::server::TcpIncoming;
+use tonic::server::NamedService;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::place::{Place, refused};
-use super::{transfer, wire};
+use super::place::{Place, refused, removed};
+use super::{tls, transfer, wire};
 use crate::consensus::{Applied, SnapshotMeta, Vote, decode_log_id, vote_message, vote_of};
+use crate::error::Error;
 use crate::handle::Metadata;
 use crate::limits::{ALIVE_ANSWERED, ALIVE_ASKED, COMMAND_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::store::state::position_in;
@@ -43,6 +52,7 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) struct Served {
     metadata: Arc<RwLock<Option<Metadata>>>,
+    administration: Administration,
     stopping: watch::Sender<bool>,
 }
 
@@ -55,13 +65,57 @@ impl Served {
             .unwrap_or_else(PoisonError::into_inner) = Some(metadata);
     }
 
+    /// From now on the node is administered here too.
+    pub(crate) fn administer(&self, routes: Routes) {
+        self.administration.set(Some(routes));
+    }
+
     /// Lets go of everything; calls that are under way end by themselves.
     pub(crate) fn stop(&self) {
         *self
             .metadata
             .write()
             .unwrap_or_else(PoisonError::into_inner) = None;
+        self.administration.set(None);
         self.stopping.send_replace(true);
+    }
+}
+
+/// The administration service, which belongs to another crate and begins later.
+#[derive(Debug, Clone, Default)]
+struct Administration {
+    routes: Arc<RwLock<Option<Routes>>>,
+}
+
+impl Administration {
+    fn set(&self, routes: Option<Routes>) {
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+    }
+}
+
+impl NamedService for Administration {
+    const NAME: &'static str = admin::administration_server::SERVICE_NAME;
+}
+
+impl Service<http::Request<Body>> for Administration {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        match routes.clone() {
+            // Routes are always ready.
+            Some(mut routes) => Box::pin(routes.call(request)),
+            None => {
+                let starting = Status::unavailable("this node is starting");
+                Box::pin(future::ready(Ok(starting.into_http())))
+            }
+        }
     }
 }
 
@@ -74,7 +128,9 @@ impl Server {
         receiving: PathBuf,
     ) -> io::Result<Served> {
         listener.set_nonblocking(true)?;
-        let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let incoming = tls::incoming(listener, place.tls.clone());
+        let administration = Administration::default();
         let metadata: Arc<RwLock<Option<Metadata>>> = Arc::default();
         let server = Self {
             place,
@@ -93,7 +149,8 @@ impl Server {
             .http2_keepalive_timeout(Some(ALIVE_ANSWERED))
             .add_service(raft)
             .add_service(peer)
-            .serve_with_incoming(incoming.with_nodelay(Some(true)));
+            .add_service(administration.clone())
+            .serve_with_incoming(incoming);
         tokio::spawn(async move {
             // A stop does not wait for streams that have no end.
             tokio::select! {
@@ -103,7 +160,11 @@ impl Server {
                 _ = stopped.wait_for(|is_stopping| *is_stopping) => {}
             }
         });
-        Ok(Served { metadata, stopping })
+        Ok(Served {
+            metadata,
+            administration,
+            stopping,
+        })
     }
 
     fn metadata(&self) -> Result<Metadata, Status> {
@@ -112,17 +173,36 @@ impl Server {
         metadata.clone().ok_or_else(absent)
     }
 
-    /// What answers a call that is meant for this node, and comes from one of its cluster.
+    /// What answers a call of Raft that is meant for this node. Who calls may have joined without
+    /// this node having heard of it, and must be answered all the same: its vote may be needed.
     fn answering(&self, headers: &MetadataMap) -> Result<Metadata, Status> {
         let from = self.place.check(headers)?;
         let metadata = self.metadata()?;
         match metadata.instance_of(from.node) {
-            Some(instance) if instance != from.instance => Err(refused(format!(
+            Some(instance) if instance == from.instance => Ok(metadata),
+            Some(instance) => Err(refused(format!(
                 "node {} is known with the data folder {instance}, and not with {}",
                 from.node, from.instance
             ))),
-            _ => Ok(metadata),
+            None => match metadata.is_removed(from.node) {
+                Ok(false) => Ok(metadata),
+                Ok(true) => Err(removed(from.node)),
+                Err(error) => Err(failed(&error)),
+            },
         }
+    }
+
+    /// What answers a call that only a member may make.
+    fn answering_member(&self, headers: &MetadataMap) -> Result<(Metadata, u64), Status> {
+        let metadata = self.answering(headers)?;
+        let from = self.place.check(headers)?;
+        if metadata.instance_of(from.node).is_none() {
+            return Err(Status::unavailable(format!(
+                "node {} is no member as far as this node knows",
+                from.node
+            )));
+        }
+        Ok((metadata, from.node))
     }
 }
 
@@ -138,10 +218,10 @@ fn failed(error: &impl std::fmt::Display) -> Status {
 /// A snapshot that holds what its head says. Another one must not reach Raft, which would put it
 /// in the place of the state.
 async fn checked(
-    received: transfer::Received,
+    received: transfer::Kept,
     vote: &Vote,
     applied: Applied,
-) -> Result<(transfer::Received, Applied), Status> {
+) -> Result<(transfer::Kept, Applied), Status> {
     let term = applied.0.map_or(0, |log_id| log_id.leader_id.term);
     if term > vote.leader_id.term {
         return Err(Status::invalid_argument(
@@ -270,6 +350,16 @@ impl Peer for Server {
         }))
     }
 
+    async fn invite(
+        &self,
+        request: Request<InviteRequest>,
+    ) -> Result<Response<InviteResponse>, Status> {
+        let join = request.into_inner().join;
+        tracing::info!(join, "an operator has this node join a cluster");
+        self.place.invite(join)?;
+        Ok(Response::new(InviteResponse {}))
+    }
+
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let message = request.into_inner();
         if message.name != self.place.name {
@@ -282,22 +372,51 @@ impl Peer for Server {
         Ok(Response::new(joined))
     }
 
-    async fn promote(
+    async fn change(
         &self,
-        request: Request<PromoteRequest>,
-    ) -> Result<Response<PromoteResponse>, Status> {
-        let metadata = self.answering(request.metadata())?;
-        metadata.promote_here(request.into_inner().node).await?;
-        Ok(Response::new(PromoteResponse {}))
+        request: Request<ChangeRequest>,
+    ) -> Result<Response<ChangeResponse>, Status> {
+        let (metadata, _) = self.answering_member(request.metadata())?;
+        let change = request.into_inner().change;
+        let change = change.ok_or_else(|| {
+            Status::invalid_argument("a change of a kind that this version does not know")
+        })?;
+        metadata.change_here(change).await?;
+        Ok(Response::new(ChangeResponse {}))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<DescribeRequest>,
+    ) -> Result<Response<NodeStatus>, Status> {
+        let (metadata, _) = self.answering_member(request.metadata())?;
+        Ok(Response::new(metadata.describe()))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<DrainRequest>,
+    ) -> Result<Response<DrainResponse>, Status> {
+        let (metadata, from) = self.answering_member(request.metadata())?;
+        tracing::info!(from, "an operator has this node drained, through another");
+        metadata.drain_here();
+        Ok(Response::new(DrainResponse {}))
     }
 
     async fn propose(
         &self,
         request: Request<ProposeRequest>,
     ) -> Result<Response<ProposeResponse>, Status> {
-        let metadata = self.answering(request.metadata())?;
+        let (metadata, from) = self.answering_member(request.metadata())?;
         let command = request.into_inner().command;
         let command = command.ok_or_else(|| Status::invalid_argument("no command"))?;
+        if command
+            .origin
+            .as_ref()
+            .is_some_and(|origin| origin.node != from)
+        {
+            return Err(refused(format!("node {from} asks in another's name")));
+        }
         if command.action.is_none() || command.encoded_len() > COMMAND_BYTES_MAX {
             let reason = "a command that this version does not know, or too large for the log";
             return Err(refused(reason.to_owned()));
@@ -311,7 +430,7 @@ impl Peer for Server {
         &self,
         request: Request<ReleaseUploadRequest>,
     ) -> Result<Response<ReleaseUploadResponse>, Status> {
-        let metadata = self.answering(request.metadata())?;
+        let (metadata, _) = self.answering_member(request.metadata())?;
         metadata.release_here(request.into_inner().upload).await;
         Ok(Response::new(ReleaseUploadResponse {}))
     }
@@ -320,9 +439,12 @@ impl Peer for Server {
         &self,
         request: Request<ReadIndexRequest>,
     ) -> Result<Response<ReadIndexResponse>, Status> {
-        let metadata = self.answering(request.metadata())?;
+        let (metadata, _) = self.answering_member(request.metadata())?;
         let index = metadata.read_index_here().await;
-        let (index, now_ms) = index.map_err(|error| failed(&error))?;
+        let (index, now_ms) = index.map_err(|error| match error {
+            Error::TimedOut(_) => Status::aborted("the leader lags behind its own log"),
+            error => failed(&error),
+        })?;
         Ok(Response::new(ReadIndexResponse { index, now_ms }))
     }
 }

@@ -9,27 +9,34 @@ use std::path::{Path, PathBuf};
 
 use futures::{Stream, StreamExt, stream};
 use roadstead_proto::digest::{Algorithm, Hasher};
+use roadstead_proto::rpc::admin::{BackupPiece, backup_piece};
 use roadstead_proto::rpc::peer::snapshot_piece::Piece;
 use roadstead_proto::rpc::peer::{SnapshotHead, SnapshotPiece};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
+use crate::consensus::{Applied, applied_message, applied_of};
 use crate::limits::{SNAPSHOT_PIECE_BYTES, SNAPSHOT_PIECES_AHEAD};
+use crate::store::folder;
 use crate::store::snapshot::SnapshotFolder;
+use crate::store::state::position_in;
 
-/// The pieces of a snapshot. They end early when a file cannot be read.
+/// The pieces of a snapshot, whose folder is kept until they have been sent. They end early when a
+/// file cannot be read.
 pub(super) fn pieces(
     head: SnapshotHead,
-    snapshot: SnapshotFolder,
+    snapshot: Kept,
 ) -> impl Stream<Item = SnapshotPiece> + Send + 'static {
     let (sender, receiver) = mpsc::channel(SNAPSHOT_PIECES_AHEAD);
     tokio::spawn(async move {
         // Without its end the receiver does not take it.
-        if let Err(error) = send(head, &snapshot.database(), &sender).await {
+        if let Err(error) = send(head, &snapshot.folder().database(), &sender).await {
             tracing::warn!(%error, "a snapshot was not sent whole");
         }
+        drop(snapshot);
     });
     stream::unfold(receiver, |mut receiver| async move {
         let piece = receiver.recv().await?;
@@ -37,14 +44,14 @@ pub(super) fn pieces(
     })
 }
 
-async fn send(head: SnapshotHead, folder: &Path, sender: &mpsc::Sender<Piece>) -> io::Result<()> {
+async fn send(head: SnapshotHead, database: &Path, sender: &mpsc::Sender<Piece>) -> io::Result<()> {
     let give = async |piece| {
         let given = sender.send(piece).await;
         given.map_err(|_| io::Error::other("the receiver has gone"))
     };
     give(Piece::Head(head)).await?;
     let mut count = 0;
-    let mut entries = fs::read_dir(folder).await?;
+    let mut entries = fs::read_dir(database).await?;
     while let Some(entry) = entries.next_entry().await? {
         let Ok(name) = entry.file_name().into_string() else {
             return Err(io::Error::other(
@@ -69,22 +76,35 @@ async fn send(head: SnapshotHead, folder: &Path, sender: &mpsc::Sender<Piece>) -
     give(Piece::End(count)).await
 }
 
-/// A snapshot that has arrived, or is arriving. It goes with the value.
+/// A folder with a snapshot that nobody else removes. It goes with the value.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(crate) struct Kept {
     path: PathBuf,
 }
 
-impl Received {
-    pub(super) fn folder(&self) -> SnapshotFolder {
+impl Kept {
+    /// A fresh one below `root`.
+    pub(crate) fn below(root: &Path) -> Self {
+        let path = root.join(Uuid::new_v4().simple().to_string());
+        Self { path }
+    }
+
+    /// The same snapshot once more, which is sent even if the node's own makes way for a newer one.
+    pub(super) fn of(root: &Path, snapshot: &SnapshotFolder) -> io::Result<Self> {
+        let kept = Self::below(root);
+        folder::copy_database(&snapshot.database(), &kept.folder().database())?;
+        Ok(kept)
+    }
+
+    pub(crate) fn folder(&self) -> SnapshotFolder {
         SnapshotFolder::at(&self.path)
     }
 }
 
-impl Drop for Received {
+impl Drop for Kept {
     fn drop(&mut self) {
-        if let Err(error) = crate::store::folder::remove(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "a received snapshot stays");
+        if let Err(error) = folder::remove(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "a copy of a snapshot stays");
         }
     }
 }
@@ -94,10 +114,10 @@ fn wrong(reason: impl Into<String>) -> io::Error {
 }
 
 /// Takes in a whole snapshot, into a folder of its own below `root`.
-pub(super) async fn receive<E: std::fmt::Display>(
+pub(crate) async fn receive<E: std::fmt::Display>(
     root: &Path,
     mut pieces: impl Stream<Item = Result<SnapshotPiece, E>> + Unpin,
-) -> io::Result<(SnapshotHead, Received)> {
+) -> io::Result<(SnapshotHead, Kept)> {
     let mut next = async || match pieces.next().await {
         Some(Ok(SnapshotPiece { piece: Some(piece) })) => Ok(piece),
         Some(Ok(_)) => Err(wrong("a piece of a kind that this version does not know")),
@@ -107,11 +127,9 @@ pub(super) async fn receive<E: std::fmt::Display>(
     let Piece::Head(head) = next().await? else {
         return Err(wrong("a snapshot without a head"));
     };
-    let received = Received {
-        path: root.join(Uuid::new_v4().simple().to_string()),
-    };
-    let folder = received.folder().database();
-    fs::create_dir_all(&folder).await?;
+    let received = Kept::below(root);
+    let database = received.folder().database();
+    fs::create_dir_all(&database).await?;
     let mut count = 0;
     loop {
         let name = match next().await? {
@@ -120,7 +138,7 @@ pub(super) async fn receive<E: std::fmt::Display>(
             Piece::End(_) => return Err(wrong("files of the snapshot are missing")),
             _ => return Err(wrong("a file without a name")),
         };
-        let mut file = File::create_new(folder.join(plain(&name)?)).await?;
+        let mut file = File::create_new(database.join(plain(&name)?)).await?;
         let mut hasher = Hasher::new(Algorithm::Sha256);
         loop {
             match next().await? {
@@ -141,6 +159,41 @@ pub(super) async fn receive<E: std::fmt::Display>(
         file.flush().await?;
         count += 1;
     }
+}
+
+/// The pieces of a copy of the state, for a backup.
+pub(crate) fn sent(
+    applied: &Applied,
+    kept: Kept,
+) -> impl Stream<Item = SnapshotPiece> + Send + 'static + use<> {
+    // It comes of no leader: nobody takes it for what another node sends.
+    let head = SnapshotHead {
+        vote: None,
+        applied: Some(applied_message(applied)),
+    };
+    pieces(head, kept)
+}
+
+/// Takes in the copy of a backup, which holds what its head says.
+pub(crate) async fn received(
+    root: &Path,
+    pieces: impl Stream<Item = io::Result<BackupPiece>> + Unpin,
+) -> io::Result<(Applied, Kept)> {
+    let pieces = pieces.map(|piece| match piece?.piece {
+        Some(backup_piece::Piece::Snapshot(piece)) => Ok(piece),
+        _ => Err(wrong("a piece of a kind that this version does not know")),
+    });
+    let (head, kept) = receive(root, pieces).await?;
+    let applied = head
+        .applied
+        .ok_or_else(|| wrong("a head without a position"))?;
+    let applied = applied_of(applied)?;
+    let database = kept.folder().database();
+    let found = spawn_blocking(move || position_in(&database)).await;
+    if found.map_err(io::Error::other)?? != applied {
+        return Err(wrong("it holds another position than it says"));
+    }
+    Ok((applied, kept))
 }
 
 /// A name that stays within its folder.
@@ -168,12 +221,13 @@ mod tests {
     }
 
     async fn sent(root: &Path) -> Vec<Piece> {
-        let pieces = pieces(SnapshotHead::default(), filled(root));
+        let kept = Kept::of(&root.join("sending"), &filled(root)).unwrap();
+        let pieces = pieces(SnapshotHead::default(), kept);
         let pieces = pieces.filter_map(|piece| async move { piece.piece });
         pieces.collect().await
     }
 
-    async fn take(root: &Path, pieces: Vec<Piece>) -> io::Result<(SnapshotHead, Received)> {
+    async fn take(root: &Path, pieces: Vec<Piece>) -> io::Result<(SnapshotHead, Kept)> {
         let pieces = pieces
             .into_iter()
             .map(|piece| Ok::<_, String>(SnapshotPiece { piece: Some(piece) }));

@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use openraft::StoredMembership;
+use roadstead_proto::digest::{Algorithm, Digest, Hasher};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, ReadOptions, Snapshot, WriteBatch,
-    WriteBufferManager,
+    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, IteratorMode, ReadOptions, Snapshot,
+    WriteBatch, WriteBufferManager,
 };
 
 use super::{Database, Watch, database_error, folder, options};
@@ -149,6 +150,37 @@ impl StateStore {
         })
     }
 
+    /// A hash over all rows of all tables as they are at one moment, and the last applied entry.
+    /// Equal states have equal hashes, however they came to be.
+    pub(crate) fn hash(&self) -> Result<(u64, Digest), Fault> {
+        let generation = self.current();
+        let snapshot = generation.database.snapshot();
+        let read = |error: io::Error| Fault::Read(error.into());
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        for table in Table::ALL {
+            part(table.name().as_bytes());
+            let family = generation.table(table.name()).map_err(read)?;
+            let mut at = ReadOptions::default();
+            at.set_snapshot(&snapshot);
+            let rows = snapshot.iterator_cf_opt(family, at, IteratorMode::Start);
+            for row in rows {
+                let (key, row) = row.map_err(|error| read(database_error(error)))?;
+                part(&key);
+                part(&row);
+            }
+        }
+        let table = generation.table(RAFT).map_err(read)?;
+        let applied = snapshot.get_cf(table, APPLIED);
+        let applied = applied.map_err(|error| read(database_error(error)))?;
+        let applied = applied.map(|bytes| decode_applied(&bytes)).transpose();
+        let index = applied.map_err(read)?.and_then(|(log_id, _)| log_id);
+        Ok((index.map_or(0, |log_id| log_id.index), hasher.finish()))
+    }
+
     /// Looks at the newest state without a snapshot: for the one who writes.
     pub(crate) fn latest<T>(&self, look: impl FnOnce(&dyn View) -> T) -> T {
         look(&LatestView {
@@ -236,10 +268,39 @@ pub(crate) fn position_in(folder: &Path) -> io::Result<Applied> {
     decode_applied(&bytes.ok_or_else(missing)?)
 }
 
+/// Gives a whole state in a folder another position.
+///
+/// # Errors
+/// When it cannot be opened or written.
+pub(crate) fn place_in(folder: &Path, applied: &Applied) -> io::Result<()> {
+    let tables = names().map(|name| {
+        let cache = options::state_cache();
+        ColumnFamilyDescriptor::new(name, options::state_table(&cache))
+    });
+    let settings = options::state_database(&options::state_unwritten());
+    let database = DB::open_cf_descriptors(&settings, folder, tables).map_err(database_error)?;
+    let absent = || io::Error::other("a state without a table for its position");
+    let table = database.cf_handle(RAFT).ok_or_else(absent)?;
+    let mut batch = WriteBatch::default();
+    batch.put_cf(table, APPLIED, encode_applied(applied));
+    database.write(batch).map_err(database_error)?;
+    database.flush_wal(true).map_err(database_error)?;
+    database.cancel_all_background_work(true);
+    Ok(())
+}
+
 /// The names of all tables.
 fn names() -> impl Iterator<Item = &'static str> {
     let tables = Table::ALL.iter().map(|table| table.name());
     tables.chain([RAFT, options::UNUSED])
+}
+
+/// The least key that is above every key with this prefix, if there is one.
+fn after_all(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
 }
 
 impl Generation {
@@ -292,8 +353,12 @@ impl Generation {
         prefix: &[u8],
         from: &[u8],
         limit: usize,
-        at: ReadOptions,
+        mut at: ReadOptions,
     ) -> Result<Vec<Row>, Fault> {
+        // Without it the last step of a scan goes over all that was deleted behind the prefix.
+        if let Some(end) = after_all(prefix) {
+            at.set_iterate_upper_bound(end);
+        }
         let table = self
             .table(table.name())
             .map_err(|error| Fault::Read(error.into()))?;

@@ -138,32 +138,113 @@ fn a_binary_below_the_feature_level_cannot_start() {
 }
 
 #[test]
-fn a_removed_node_cannot_start_and_its_requests_are_refused() {
-    let mut machine = Machine::after("");
-    remove_node(&mut machine, 1);
-    let text = machine.steps(
-        "start 1 instance1
-         1.1#1 settings 5",
+fn a_removed_node_cannot_start_or_ask_and_its_address_is_free() {
+    check_from_nothing(
+        "found x 100 1
+         start 1 i
+         admit j host2
+         start 2 j
+         remove 3
+         remove 2
+         remove 2
+         start 2 j
+         2.1#1 settings 5
+         admit j host2
+         admit k host2
+         level 2",
+        expect![[r#"
+            > found x 100 1
+            done
+            + settings = x incarnation 1 level 1 grace 100
+            > start 1 i
+            started boot 1
+            + members 1 = i host1 boot 1 lowest 0 level-max 1 version 0.1.0
+            > admit j host2
+            admitted 2
+            + members 2 = j host2 boot 0 lowest 0 level-max 1 version 0.1.0
+            > start 2 j
+            started boot 1
+            ~ members 2 = j host2 boot 1 lowest 0 level-max 1 version 0.1.0
+            > remove 3
+            refused IDENTITY_MISMATCH
+            > remove 2
+            done
+            ~ members 2 = j host2 boot 1 lowest 0 level-max 1 version 0.1.0 removed
+            > remove 2
+            done
+            > start 2 j
+            refused IDENTITY_MISMATCH
+            > 2.1#1 settings 5
+            refused BOOT_STALE
+            > admit j host2
+            refused IDENTITY_MISMATCH
+            > admit k host2
+            admitted 3
+            + members 3 = k host2 boot 0 lowest 0 level-max 1 version 0.1.0
+            > level 2
+            refused FEATURE_LEVEL
+        "#]],
     );
-    expect![[r#"
-        > start 1 instance1
-        refused IDENTITY_MISMATCH
-        > 1.1#1 settings 5
-        refused BOOT_STALE
-    "#]]
-    .assert_eq(&text);
 }
 
-fn remove_node(machine: &mut Machine, node: u64) {
-    use roadstead_cluster::metadata::keys;
-    use roadstead_proto::rpc::state::Member;
-    let row = Member {
-        instance: format!("instance{node}"),
-        boot: 1,
-        removed: true,
-        ..Member::default()
-    };
-    machine.put(&keys::member(node), &row);
+#[test]
+fn a_restore_begins_a_new_life_without_the_former_members() {
+    check(
+        "start 2 instance2",
+        "restore other 2 9 r
+         restore cluster 0 9 r
+         restore cluster 3 2 r
+         marker cluster 1
+         restore cluster 3 9 r
+         start 1 instance1
+         start 9 r
+         admit new host1
+         restore cluster 3 9 r
+         restore cluster 2 9 r
+         marker cluster 1
+         marker cluster 3
+         verified
+         verified",
+        expect![[r#"
+            > restore other 2 9 r
+            refused IDENTITY_MISMATCH
+            > restore cluster 0 9 r
+            refused IDENTITY_MISMATCH
+            > restore cluster 3 2 r
+            refused IDENTITY_MISMATCH
+            > marker cluster 1
+            done
+            ~ settings = cluster incarnation 1 level 1 grace 100 marker
+            > restore cluster 3 9 r
+            done
+            ~ members 1 = instance1 host1 boot 1 lowest 0 level-max 1 version 0.1.0 removed
+            ~ members 2 = instance2 host2 boot 2 lowest 0 level-max 1 version 0.1.0 removed
+            + members 9 = r restored boot 0 lowest 0 level-max 0 version 
+            ~ settings = cluster incarnation 3 level 1 grace 100 unverified
+            > start 1 instance1
+            refused IDENTITY_MISMATCH
+            > start 9 r
+            started boot 1
+            ~ members 9 = r host9 boot 1 lowest 0 level-max 1 version 0.1.0
+            > admit new host1
+            admitted 10
+            + members 10 = new host1 boot 0 lowest 0 level-max 1 version 0.1.0
+            > restore cluster 3 9 r
+            done
+            > restore cluster 2 9 r
+            refused IDENTITY_MISMATCH
+            > marker cluster 1
+            refused IDENTITY_MISMATCH
+            > marker cluster 3
+            done
+            ~ settings = cluster incarnation 3 level 1 grace 100 marker unverified
+            > verified
+            done
+            ~ settings = cluster incarnation 3 level 1 grace 100 marker
+            > verified
+            done
+        "#]],
+    );
 }
 
 #[test]
@@ -250,7 +331,7 @@ fn the_feature_level_rises_only_as_far_as_every_member_can_follow() {
 #[test]
 fn a_removed_member_does_not_hold_the_feature_level_back() {
     let mut machine = Machine::after("start 2 instance2 3");
-    remove_node(&mut machine, 1);
+    machine.steps("remove 1");
     expect![[r#"
         done
         ~ settings = cluster incarnation 1 level 3 grace 100

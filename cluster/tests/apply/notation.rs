@@ -90,6 +90,17 @@ fn cluster_action(name: &str, words: &mut Words) -> Option<Action> {
                 version: "0.1.0".to_owned(),
             })
         }
+        "remove" => Action::RemoveNode(rpc::RemoveNode {
+            node: words.number(),
+        }),
+        "restore" => Action::RestoreCluster(rpc::RestoreCluster {
+            cluster_id: words.text(),
+            incarnation: words.number(),
+            node: words.number(),
+            instance: words.text(),
+            address: "restored".to_owned(),
+        }),
+        "verified" => Action::ConfirmVerified(rpc::ConfirmVerified {}),
         "marker" => Action::ConfirmMarker(rpc::ConfirmMarker {
             cluster_id: words.text(),
             incarnation: words.number(),

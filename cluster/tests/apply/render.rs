@@ -239,7 +239,7 @@ fn settings(row: &state::Settings) -> String {
     let untagged = row.untagged.as_ref();
     let only = untagged.map_or_else(String::new, |it| it.repositories.join(" "));
     format!(
-        "{} incarnation {} level {} grace {}{}{}{}{}{}{}",
+        "{} incarnation {} level {} grace {}{}{}{}{}{}{}{}",
         row.cluster_id,
         row.incarnation,
         row.feature_level,
@@ -250,5 +250,6 @@ fn settings(row: &state::Settings) -> String {
         number("untagged", untagged.map(|it| it.age_ms)).unwrap_or_default(),
         part(" only", &only),
         flag(row.collection_paused, "paused"),
+        flag(row.verify_due, "unverified"),
     )
 }

@@ -39,11 +39,14 @@ fn place(action: &Action) -> usize {
         Action::DeleteRepository(_) => 21,
         Action::ExpireUploads(_) => 22,
         Action::ExpireManifests(_) => 23,
-        Action::AdmitNode(_) => ACTIONS - 1,
+        Action::AdmitNode(_) => 24,
+        Action::RemoveNode(_) => 25,
+        Action::RestoreCluster(_) => 26,
+        Action::ConfirmVerified(_) => ACTIONS - 1,
     }
 }
 
-const ACTIONS: usize = 25;
+const ACTIONS: usize = 28;
 
 fn owner() -> Option<Owner> {
     Some(Owner { node: 3, boot: 5 })
@@ -221,6 +224,20 @@ fn joining_actions() -> Vec<Action> {
     })]
 }
 
+fn leaving_actions() -> Vec<Action> {
+    vec![
+        Action::RemoveNode(rpc::RemoveNode { node: 3 }),
+        Action::RestoreCluster(rpc::RestoreCluster {
+            cluster_id: text("cluster"),
+            incarnation: 4,
+            node: 5,
+            instance: text("instance"),
+            address: text("host:7400"),
+        }),
+        Action::ConfirmVerified(rpc::ConfirmVerified {}),
+    ]
+}
+
 fn samples() -> Vec<Action> {
     [
         cluster_actions(),
@@ -229,6 +246,7 @@ fn samples() -> Vec<Action> {
         manifest_actions(),
         expiry_actions(),
         joining_actions(),
+        leaving_actions(),
     ]
     .concat()
 }
@@ -286,6 +304,10 @@ fn commands_are_encoded_as_ever() {
         ExpireManifests aa03110a0f0a03612f6212087368613235363a6d
         AdmitNode 7a1e0a08696e7374616e63651209686f73743a3734303018
             022205302e312e30
+        RemoveNode 8201020803
+        RestoreCluster 8a01220a07636c7573746572100418052208696e7374616e
+            63652a09686f73743a37343030
+        ConfirmVerified 920100
     "#]]
     .assert_eq(&lines);
 }

@@ -227,7 +227,11 @@ fn settings() -> String {
         collection_paused: true,
         ..row.clone()
     };
-    [row, later]
+    let restored = state::Settings {
+        verify_due: true,
+        ..row.clone()
+    };
+    [row, later, restored]
         .map(|row| line(&keys::settings(), &row))
         .concat()
 }
@@ -268,6 +272,7 @@ fn keys_and_rows_are_encoded_as_ever() {
         settings empty = 0a07636c75737465721002180120012880b89929
         settings empty = 0a07636c75737465721002180120012880b89929300038ac
             02420c08ac021204612f2e2a1201624801
+        settings empty = 0a07636c75737465721002180120012880b899295001
         clock empty = 08ac02
         unheld 0000000000000102612f62007368613235363a6d = empty
     "#]]

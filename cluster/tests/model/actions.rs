@@ -4,10 +4,9 @@ use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::refusal::Reason;
 use roadstead_proto::rpc::metadata::response::Outcome;
 use roadstead_proto::rpc::metadata::{self as rpc, Response};
-use roadstead_proto::rpc::state;
 
 use crate::facts::{BlobFacts, Life, Name};
-use crate::naive::{Manifest, Naive, Node, Object, Upload, name, no, no_because_of, outcome, yes};
+use crate::naive::{Manifest, Naive, Object, Upload, name, no, no_because_of, outcome, yes};
 
 /// As many tags go in one step of a deletion.
 const TAGS_PER_STEP: usize = 256;
@@ -20,6 +19,12 @@ impl Naive {
         let response = match action {
             Action::FoundCluster(found) => self.found(found),
             Action::AdmitNode(admit) => self.admit(admit),
+            Action::RemoveNode(remove) => self.remove(remove.node),
+            Action::RestoreCluster(restore) => self.restore(restore),
+            Action::ConfirmVerified(_) => {
+                self.settings().verify_due = false;
+                yes()
+            }
             Action::StartNode(start) => self.start(start),
             Action::ConfirmMarker(confirm) => self.confirm(confirm),
             Action::ChangeSettings(change) => self.change(change),
@@ -62,106 +67,6 @@ impl Naive {
             Some(Outcome::Claimed(_)) => self.claimed(action),
             _ => response,
         }
-    }
-
-    fn found(&mut self, found: &rpc::FoundCluster) -> Response {
-        let settings = self.settings.get_or_insert_with(|| state::Settings {
-            cluster_id: found.cluster_id.clone(),
-            incarnation: 1,
-            feature_level: found.feature_level,
-            grace_ms: found.grace_ms,
-            ..state::Settings::default()
-        });
-        if settings.cluster_id == found.cluster_id {
-            yes()
-        } else {
-            no(Reason::IdentityMismatch)
-        }
-    }
-
-    fn settings(&mut self) -> &mut state::Settings {
-        self.settings.as_mut().expect("a founded cluster")
-    }
-
-    fn admit(&mut self, admit: &rpc::AdmitNode) -> Response {
-        if admit.feature_level_max < self.settings().feature_level {
-            return no(Reason::FeatureLevel);
-        }
-        let admitted = |node: u64| outcome(Outcome::Admitted(rpc::Admitted { node }));
-        let mut known = self.nodes.iter();
-        if let Some((id, _)) = known.find(|(_, node)| node.instance == admit.instance) {
-            return admitted(*id);
-        }
-        if self
-            .nodes
-            .values()
-            .any(|node| node.address == admit.address)
-        {
-            return no(Reason::IdentityMismatch);
-        }
-        let id = self.nodes.keys().max().copied().unwrap_or(1).max(1) + 1;
-        let node = Node {
-            instance: admit.instance.clone(),
-            address: admit.address.clone(),
-            boot: 0,
-            level_max: admit.feature_level_max,
-            lowest: 0,
-        };
-        self.nodes.insert(id, node);
-        admitted(id)
-    }
-
-    fn start(&mut self, start: &rpc::StartNode) -> Response {
-        if start.feature_level_max < self.settings().feature_level {
-            return no(Reason::FeatureLevel);
-        }
-        let former = self.nodes.get(&start.node);
-        if former.is_some_and(|node| node.instance != start.instance) {
-            return no(Reason::IdentityMismatch);
-        }
-        let boot = former.map_or(1, |node| node.boot + 1);
-        let node = Node {
-            instance: start.instance.clone(),
-            address: start.address.clone(),
-            boot,
-            level_max: start.feature_level_max,
-            lowest: 0,
-        };
-        self.nodes.insert(start.node, node);
-        outcome(Outcome::Started(rpc::Started { boot }))
-    }
-
-    fn confirm(&mut self, confirm: &rpc::ConfirmMarker) -> Response {
-        let settings = self.settings();
-        let ours = (&settings.cluster_id, settings.incarnation);
-        if ours != (&confirm.cluster_id, confirm.incarnation) {
-            return no(Reason::IdentityMismatch);
-        }
-        settings.marker_written = true;
-        yes()
-    }
-
-    fn change(&mut self, change: &rpc::ChangeSettings) -> Response {
-        let settings = self.settings();
-        settings.grace_ms = change.grace_ms.unwrap_or(settings.grace_ms);
-        settings.reading_delay_ms = change.reading_delay_ms.or(settings.reading_delay_ms);
-        settings.upload_age_ms = change.upload_age_ms.or(settings.upload_age_ms);
-        if change.untagged.is_some() {
-            settings.untagged = change.untagged.clone();
-        }
-        if let Some(is_paused) = change.collection_paused {
-            settings.collection_paused = is_paused;
-        }
-        yes()
-    }
-
-    fn raise(&mut self, level: u64) -> Response {
-        let can_all = self.nodes.values().all(|node| node.level_max >= level);
-        if !can_all || level < self.settings().feature_level {
-            return no(Reason::FeatureLevel);
-        }
-        self.settings().feature_level = level;
-        yes()
     }
 
     fn begin(&mut self, begin: &rpc::BeginUpload, unix_ms: u64) -> Response {

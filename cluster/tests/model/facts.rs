@@ -44,8 +44,8 @@ pub(crate) struct BlobFacts {
 pub(crate) struct Facts {
     pub(crate) now_ms: u64,
     pub(crate) settings: Option<state::Settings>,
-    /// Boot and highest feature level of each node.
-    pub(crate) nodes: BTreeMap<u64, (u64, u64)>,
+    /// Boot and highest feature level of each node, and whether it was removed.
+    pub(crate) nodes: BTreeMap<u64, (u64, u64, bool)>,
     /// How many manifests, tags and links each repository says it has.
     pub(crate) repositories: BTreeMap<String, [u64; 3]>,
     /// Those that are being deleted.
@@ -108,7 +108,8 @@ impl Facts {
         };
         for (key, row) in rows::<state::Member>(view, Table::Members) {
             let (node, _) = keys::split_number(&key).expect("a node id");
-            facts.nodes.insert(node, (row.boot, row.feature_level_max));
+            let facts_of = (row.boot, row.feature_level_max, row.removed);
+            facts.nodes.insert(node, facts_of);
         }
         for (key, row) in rows::<state::Repository>(view, Table::Repositories) {
             let counters = [row.manifests, row.tags, row.links];

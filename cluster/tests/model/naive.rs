@@ -20,6 +20,7 @@ pub(crate) struct Node {
     pub(crate) boot: u64,
     pub(crate) level_max: u64,
     pub(crate) lowest: u64,
+    pub(crate) is_removed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -125,7 +126,7 @@ impl Naive {
     /// The answer to a request that must not happen now.
     fn answer_of(&mut self, origin: &Origin) -> Option<Response> {
         let node = self.nodes.get_mut(&origin.node);
-        let Some(node) = node.filter(|node| node.boot == origin.boot) else {
+        let Some(node) = node.filter(|node| node.boot == origin.boot && !node.is_removed) else {
             return Some(no(Reason::BootStale));
         };
         node.lowest = node.lowest.max(origin.lowest_outstanding);
@@ -253,7 +254,8 @@ impl Naive {
             ..Facts::default()
         };
         for (id, node) in &self.nodes {
-            facts.nodes.insert(*id, (node.boot, node.level_max));
+            let facts_of = (node.boot, node.level_max, node.is_removed);
+            facts.nodes.insert(*id, facts_of);
         }
         for repository in &self.repositories {
             let tags = self.tags.keys().filter(|(at, _)| at == repository);

@@ -124,7 +124,11 @@ impl Scenario {
         // These are never sent as requests.
         if matches!(
             action,
-            Action::FoundCluster(_) | Action::AdmitNode(_) | Action::StartNode(_)
+            Action::FoundCluster(_)
+                | Action::AdmitNode(_)
+                | Action::RemoveNode(_)
+                | Action::RestoreCluster(_)
+                | Action::StartNode(_)
         ) {
             return None;
         }
@@ -426,6 +430,20 @@ fn fixed(kind: &Kind) -> Action {
             is_same,
             level_max,
         } => start(pick(&NODES, *node), *is_same, *level_max),
+        Kind::Remove { node } => Action::RemoveNode(rpc::RemoveNode {
+            node: u64::from(*node),
+        }),
+        Kind::Restore {
+            is_same,
+            incarnation,
+        } => Action::RestoreCluster(rpc::RestoreCluster {
+            cluster_id: if *is_same { "cluster" } else { "other" }.to_owned(),
+            incarnation: *incarnation,
+            node: incarnation + 20,
+            instance: "restored".to_owned(),
+            address: "restored".to_owned(),
+        }),
+        Kind::Verified => Action::ConfirmVerified(rpc::ConfirmVerified {}),
         Kind::Level { level } => {
             Action::RaiseFeatureLevel(rpc::RaiseFeatureLevel { level: *level })
         }

@@ -126,6 +126,15 @@ pub(crate) enum Kind {
         number: u8,
         level_max: u64,
     },
+    Remove {
+        node: u8,
+    },
+    /// `is_same`: of this cluster.
+    Restore {
+        is_same: bool,
+        incarnation: u64,
+    },
+    Verified,
     Level {
         level: u64,
     },
@@ -315,20 +324,25 @@ fn age() -> impl Strategy<Value = Option<u64>> {
 fn cluster() -> impl Strategy<Value = Kind> {
     let grace = prop_oneof![Just(None), Just(Some(100)), Just(Some(30)), Just(Some(0))];
     prop_oneof![
-        4 => (any::<u8>(), any::<bool>(), 0..4_u64).prop_map(|(node, is_same, level_max)| {
+        16 => (any::<u8>(), any::<bool>(), 0..4_u64).prop_map(|(node, is_same, level_max)| {
             Kind::Start { node, is_same, level_max }
         }),
-        2 => (any::<u8>(), 0..4_u64).prop_map(|(number, level_max)| {
+        8 => (any::<u8>(), 0..4_u64).prop_map(|(number, level_max)| {
             Kind::Admit { number, level_max }
         }),
-        2 => (0..4_u64).prop_map(|level| Kind::Level { level }),
-        2 => (grace, age(), age(), any::<Option<bool>>()).prop_map(
+        8 => (0..4_u64).prop_map(|level| Kind::Level { level }),
+        1 => (0..6_u8).prop_map(|node| Kind::Remove { node }),
+        1 => (any::<bool>(), 0..4_u64).prop_map(|(is_same, incarnation)| {
+            Kind::Restore { is_same, incarnation }
+        }),
+        1 => Just(Kind::Verified),
+        8 => (grace, age(), age(), any::<Option<bool>>()).prop_map(
             |(grace_ms, upload_age_ms, untagged_age_ms, is_paused)| Kind::Settings {
                 grace_ms, upload_age_ms, untagged_age_ms, is_paused
             }
         ),
-        1 => any::<bool>().prop_map(|is_same| Kind::Found { is_same }),
-        1 => (0..3_u64).prop_map(|incarnation| Kind::Marker { incarnation }),
+        4 => any::<bool>().prop_map(|is_same| Kind::Found { is_same }),
+        4 => (0..3_u64).prop_map(|incarnation| Kind::Marker { incarnation }),
     ]
 }
 

@@ -214,6 +214,8 @@ impl Collector {
         let settings = settings
             .map_err(RegistryError::metadata)?
             .unwrap_or_default();
+        let unverified = settings.verify_due;
+        let unverified = unverified.then(|| CollectionError::Unverified.to_string());
         let now_ms = metadata.read(|view| read::now_ms(view)).await;
         let backlog = metadata
             .read(|view| garbage::backlog(view, BACKLOG_COUNTED))
@@ -222,7 +224,7 @@ impl Collector {
             is_leader: metadata.status().is_leader,
             is_paused: settings.collection_paused,
             is_read_only: shared.options.is_read_only,
-            alarm: shared.guard.alarm(),
+            alarm: shared.guard.alarm().or(unverified),
             phase: shared.progress.phase().as_str(),
             rate: shared.options.rate,
             factor: shared.factor.get(),
@@ -280,7 +282,10 @@ impl Shared {
             Ok(()) => Ok(Some(self.progress.counts().since(&before))),
             // Not an error that anybody has to hear of.
             Err(
-                CollectionError::Paused | CollectionError::NotLeader | CollectionError::Stopping,
+                CollectionError::Paused
+                | CollectionError::Unverified
+                | CollectionError::NotLeader
+                | CollectionError::Stopping,
             ) => Ok(None),
             Err(error) => Err(error),
         }

@@ -2,9 +2,12 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use roadstead_cluster::{Connector, Tls, TlsFiles};
 use roadstead_proto::rpc::admin::administration_client::AdministrationClient;
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
@@ -33,6 +36,15 @@ pub(super) struct Options {
         default_value_t = Address::loopback(ADMINISTRATION_PORT)
     )]
     address: Address,
+    /// By TLS, as `cluster.listen` wants it: certificates of the cluster's CA.
+    #[arg(long, global = true, value_name = "FILE", requires_all = ["certificate", "key"])]
+    ca: Option<PathBuf>,
+    /// The certificate to show.
+    #[arg(long, global = true, value_name = "FILE", requires_all = ["ca", "key"])]
+    certificate: Option<PathBuf>,
+    /// The key of that.
+    #[arg(long, global = true, value_name = "FILE", requires_all = ["ca", "certificate"])]
+    key: Option<PathBuf>,
     /// A table for people, or JSON for programs.
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
@@ -43,6 +55,22 @@ pub(super) struct Options {
 pub(super) enum Output {
     Table,
     Json,
+}
+
+impl Options {
+    fn tls(&self) -> Result<Option<Arc<Tls>>, Failure> {
+        let (Some(ca), Some(certificate), Some(key)) = (&self.ca, &self.certificate, &self.key)
+        else {
+            return Ok(None);
+        };
+        let files = TlsFiles {
+            ca: ca.clone(),
+            certificate: certificate.clone(),
+            key: key.clone(),
+        };
+        let tls = Tls::open(files).map_err(|error| Failure::here(error.to_string()))?;
+        Ok(Some(Arc::new(tls)))
+    }
 }
 
 fn address(text: &str) -> Result<Address, String> {
@@ -64,6 +92,14 @@ impl Failure {
         Self {
             message: message.into(),
             code: 2,
+        }
+    }
+
+    /// The configuration is wrong.
+    pub(super) fn config(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: 3,
         }
     }
 
@@ -97,6 +133,7 @@ impl Failure {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) client: AdministrationClient<Channel>,
+    pub(super) channel: Channel,
     address: Address,
 }
 
@@ -112,9 +149,15 @@ impl Node {
             .timeout(ANSWER_TIME)
             .http2_keep_alive_interval(ANSWER_TIME)
             .keep_alive_timeout(ANSWER_TIME);
-        let channel = endpoint.connect().await.map_err(unreachable)?;
-        let client = AdministrationClient::new(channel);
-        Ok(Self { client, address })
+        let connector = Connector::new(options.tls()?);
+        let connected = endpoint.connect_with_connector(connector).await;
+        let channel = connected.map_err(unreachable)?;
+        let client = AdministrationClient::new(channel.clone());
+        Ok(Self {
+            client,
+            channel,
+            address,
+        })
     }
 
     /// What a call that failed means for the command.
@@ -168,6 +211,11 @@ pub(super) fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCod
         Ok(runtime) => runtime.block_on(command),
         Err(error) => Err(Failure::here(format!("cannot start: {error}"))),
     };
+    self::ended(ended)
+}
+
+/// Says why a command failed, if it did.
+pub(super) fn ended(ended: Result<(), Failure>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { message, code }) => {

@@ -153,6 +153,9 @@ impl Pass {
         if settings.collection_paused {
             return Err(CollectionError::Paused);
         }
+        if settings.verify_due {
+            return Err(CollectionError::Unverified);
+        }
         if self.tools.guard.alarm().is_some() {
             // It may be over by now.
             self.tools.guard.look().await?;

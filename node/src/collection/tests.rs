@@ -45,6 +45,7 @@ async fn node() -> Node {
         proposal_timeout: Duration::from_secs(10),
         snapshot_after_entries: 10_000,
         keep_entries: 1_000,
+        feature_level_max: 1,
         cluster: None,
     };
     let metadata = Metadata::open(&options).await.expect("the metadata open");

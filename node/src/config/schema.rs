@@ -126,11 +126,14 @@ pub(super) const ROOT: Shape = Shape::Section(&[
             value("advertise"),
             list("members", &Shape::Value),
             value("join"),
-            any("tls"),
+            section("tls", &[value("ca"), value("certificate"), value("key")]),
             value("insecure"),
             value("heartbeat"),
             section("election", &[value("min"), value("max")]),
             value("proposaltimeout"),
+            section("reads", &[value("local_after"), value("stale_tags")]),
+            value("featurelevel"),
+            section("drain", &[value("notice"), value("timeout")]),
         ],
     ),
     section(
@@ -329,11 +332,19 @@ impl Shape {
     pub(super) fn find(&'static self, segments: &[&str]) -> Result<Vec<Step>, Unknown> {
         let mut shape = self;
         let mut steps = Vec::with_capacity(segments.len());
-        for (right, segment) in segments.iter().enumerate() {
+        let mut right = 0;
+        while right < segments.len() {
+            // A key may have a `_` itself, which is no reason to take it for two.
+            let found = [1, 2].into_iter().find_map(|taken| {
+                let segments = segments.get(right..right + taken)?;
+                let (step, next) = shape.step(&segments.join("_"))?;
+                Some((step, next, taken))
+            });
             let known = shape.names();
-            let (step, next) = shape.step(segment).ok_or(Unknown { right, known })?;
+            let (step, next, taken) = found.ok_or(Unknown { right, known })?;
             steps.push(step);
             shape = next;
+            right += taken;
         }
         Ok(steps)
     }

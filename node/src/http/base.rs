@@ -2,9 +2,11 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
+use tokio::time::timeout;
 
 use super::server::Shared;
 use crate::error::RegistryError;
+use crate::limits::READY_TIME;
 
 /// end-1: this is a registry.
 pub(super) fn base() -> HttpResponse {
@@ -26,7 +28,11 @@ pub(super) async fn ready(shared: &Shared) -> Result<HttpResponse, RegistryError
     if !shared.health.is_healthy() {
         return Err(RegistryError::Unhealthy);
     }
-    shared.registry.check_metadata().await?;
+    let checked = timeout(READY_TIME, shared.registry.check_metadata()).await;
+    checked.map_err(|_elapsed| RegistryError::Unavailable {
+        what: "the metadata",
+        source: "no majority of the nodes has answered".into(),
+    })??;
     Ok(HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-cache"))
         .body("ready\n"))

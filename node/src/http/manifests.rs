@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use super::body::read_manifest;
 use super::request::{Query, content_length};
 use super::response::{
-    CONTENT_DIGEST, IMMUTABLE, LengthOnly, NO_CACHE, OCI_SUBJECT, OCI_TAG, etag_matches, etag_of,
+    CONTENT_DIGEST, IMMUTABLE, LengthOnly, MAY_BE_OLD, NO_CACHE, OCI_SUBJECT, OCI_TAG,
+    etag_matches, etag_of,
 };
 use super::server::Shared;
 use crate::error::RegistryError;
@@ -31,6 +32,9 @@ fn with_headers(
         .insert_header((CACHE_CONTROL, caching))
         // As it was pushed, whatever `Accept` says.
         .insert_header((CONTENT_TYPE, found.media_type.as_str()));
+    if found.is_local && matches!(reference, Reference::Tag(_)) {
+        response.insert_header(MAY_BE_OLD);
+    }
     response
 }
 

@@ -1,7 +1,7 @@
 //! Headers that several answers share, and bodies of a known length.
 
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue, WARNING};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use roadstead_storage::Error as StorageError;
@@ -31,6 +31,14 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// A tag may move at any time.
 pub(super) const NO_CACHE: &str = "no-cache";
+
+/// A tag that was read while nobody could decide (the specification's section "Warnings").
+pub(super) const MAY_BE_OLD: (HeaderName, HeaderValue) = (
+    WARNING,
+    HeaderValue::from_static(
+        "299 - \"no majority of the nodes answers: the tag may have moved since\"",
+    ),
+);
 
 /// The `Range` of an upload: the bytes that are there, first and last. An empty one is `0-0` by
 /// Docker's convention, which clients rely on.

@@ -71,6 +71,7 @@ async fn open(runtime: &Runtime, folder: &tempfile::TempDir, store: Faulty) -> M
         proposal_timeout: Duration::from_secs(10),
         snapshot_after_entries: 10_000,
         keep_entries: 1_000,
+        feature_level_max: 1,
         cluster: None,
     };
     let opening = async move {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use roadstead_cluster::Seen;
 use roadstead_cluster::metadata::View;
 use roadstead_cluster::read::{self, LinkedBlob};
 use roadstead_proto::rpc::metadata::command::Action;
@@ -12,7 +13,7 @@ use roadstead_proto::{Digest, RepositoryName};
 use roadstead_storage::{BlobReader, Error as StorageError, ObjectKey};
 use url::Url;
 
-use super::Registry;
+use super::{Registry, found_or, outage};
 use crate::error::{RegistryError, outcome};
 use crate::limits::{MOUNT_SOURCES_MAX, READING_DELAY, REDIRECT_VALID, REDIRECT_VALID_MIN};
 
@@ -36,14 +37,11 @@ impl Registry {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-    ) -> Result<LinkedBlob, RegistryError> {
+    ) -> Result<Seen<LinkedBlob>, RegistryError> {
         let (name, text) = (repository.as_str(), digest.as_str());
-        let found = self
-            .metadata
-            .read(|view| read::blob(view, name, text))
-            .await;
-        let found = found.map_err(RegistryError::metadata)?;
-        found.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))
+        let look = |view: &dyn View| read::blob(view, name, text);
+        let seen = self.read_settled(look).await?;
+        found_or(seen, || RegistryError::BlobUnknown(digest.clone()))
     }
 
     /// end-2, `HEAD`: the size of a blob. Who was told that it is there may rely on it for a
@@ -53,12 +51,19 @@ impl Registry {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<u64, RegistryError> {
-        let found = self.linked_blob(repository, digest).await?;
+        let Seen { found, is_local } = self.linked_blob(repository, digest).await?;
+        if found.blob.damaged && is_local {
+            // It may have been healed since.
+            return Err(outage());
+        }
         if found.blob.damaged {
             // So that clients push it again.
             return Err(RegistryError::BlobUnknown(digest.clone()));
         }
         if let Some(hold_until_ms) = found.hold_until_ms {
+            if is_local {
+                return Err(outage());
+            }
             self.renew_if_due(repository, digest, hold_until_ms).await?;
         }
         Ok(found.blob.size)
@@ -111,8 +116,15 @@ impl Registry {
         digest: &Digest,
         range: impl Fn(u64) -> Result<Option<Range<u64>>, RegistryError>,
     ) -> Result<OpenBlob, RegistryError> {
-        let (mut found, valid_for) = self.blob_to_open(repository, digest).await?;
+        let (seen, valid_for) = self.blob_to_open(repository, digest).await?;
+        let Seen {
+            mut found,
+            mut is_local,
+        } = seen;
         loop {
+            if found.blob.damaged && is_local {
+                return Err(outage());
+            }
             if found.blob.damaged {
                 // Its bytes may be there and wrong: nobody is served what is known to be that.
                 let source = "it was marked damaged before; `roadstead verify --hash` takes the \
@@ -140,14 +152,19 @@ impl Registry {
                     let source = format!("the object {key} has {actual} bytes, not {size}");
                     return Err(self.wrong(digest, &found, &key, source.into()).await);
                 }
+                // It may have been collected since this node was cut off.
+                Err(StorageError::NotFound { .. }) if is_local => return Err(outage()),
                 Err(error @ StorageError::NotFound { .. }) => {
                     // It may have been collected and pushed again since the record was read: the
                     // client hears of it only if the record still says the same.
                     let again = self.linked_blob(repository, digest).await?;
-                    if again.blob.object_key == found.blob.object_key {
+                    if again.is_local {
+                        return Err(outage());
+                    }
+                    if again.found.blob.object_key == found.blob.object_key {
                         return Err(self.wrong(digest, &found, &key, error.into()).await);
                     }
-                    found = again;
+                    Seen { found, is_local } = again;
                 }
                 // The range lies within the size that was recorded, so the object is shorter.
                 Err(
@@ -165,23 +182,25 @@ impl Registry {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-    ) -> Result<(LinkedBlob, Option<Duration>), RegistryError> {
+    ) -> Result<(Seen<LinkedBlob>, Option<Duration>), RegistryError> {
         if !self.policy.may_redirect() {
             return Ok((self.linked_blob(repository, digest).await?, None));
         }
         let (name, text) = (repository.as_str(), digest.as_str());
-        let found = self
-            .metadata
-            .read(|view| Ok((read::blob(view, name, text)?, read::settings(view)?)))
-            .await;
-        let (found, settings) = found.map_err(RegistryError::metadata)?;
-        let found = found.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))?;
+        let look = |view: &dyn View| Ok((read::blob(view, name, text)?, read::settings(view)?));
+        let Seen {
+            found: (found, settings),
+            is_local,
+        } = self.read_settled(look).await?;
+        let seen = Seen { found, is_local };
+        let seen = found_or(seen, || RegistryError::BlobUnknown(digest.clone()))?;
         // While the URL is valid, collection must leave the object there.
         let delay = settings.unwrap_or_default().reading_delay_ms;
         let delay = delay.map_or(READING_DELAY, Duration::from_millis);
         let valid_for = delay.min(REDIRECT_VALID);
-        let is_sent = valid_for >= REDIRECT_VALID_MIN;
-        Ok((found, is_sent.then_some(valid_for)))
+        // The store would say that an object is not there, which may be wrong in an outage.
+        let is_sent = valid_for >= REDIRECT_VALID_MIN && !seen.is_local;
+        Ok((seen, is_sent.then_some(valid_for)))
     }
 
     /// Where the store serves an object to clients, if it does.

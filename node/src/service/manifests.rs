@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use roadstead_cluster::metadata::View;
-use roadstead_cluster::read;
+use roadstead_cluster::{Seen, read};
 use roadstead_proto::rpc::metadata::refusal::Reason;
 use roadstead_proto::rpc::metadata::{Content, DeleteManifest, DeleteTag, PutManifest};
 use roadstead_proto::{Algorithm, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
-use super::Registry;
+use super::{Registry, found_or, outage};
 use crate::error::{RegistryError, outcome};
 
 /// A manifest as it was pushed.
@@ -23,6 +23,8 @@ pub struct StoredManifest {
     pub body: Bytes,
     // Since when nothing holds it.
     unheld_since_ms: Option<u64>,
+    /// Nobody could decide: it is what this node knew when that began, and a tag may be older.
+    pub is_local: bool,
 }
 
 /// What a push of a manifest came to.
@@ -69,14 +71,22 @@ impl Registry {
                 size: row.size,
                 body,
                 unheld_since_ms: row.unheld_since_ms,
+                is_local: false,
             }))
         };
-        let found = self
-            .metadata
-            .read(look)
-            .await
-            .map_err(RegistryError::metadata)?;
-        found.ok_or_else(|| reference_unknown(reference))
+        // What a digest names does not change; a tag does.
+        let is_settled =
+            matches!(reference, Reference::Digest(_)) || self.policy.reads().are_stale_tags_served;
+        let seen = if is_settled {
+            self.read_settled(look).await?
+        } else {
+            let found = self.metadata.read(look).await;
+            let found = found.map_err(RegistryError::metadata)?;
+            let is_local = false;
+            Seen { found, is_local }
+        };
+        let Seen { found, is_local } = found_or(seen, || reference_unknown(reference))?;
+        Ok(StoredManifest { is_local, ..found })
     }
 
     /// end-3, `HEAD`: who was told that an unheld manifest is there may rely on it.
@@ -87,6 +97,9 @@ impl Registry {
     ) -> Result<StoredManifest, RegistryError> {
         let found = self.manifest(repository, reference, false).await?;
         if let (Some(since_ms), Reference::Digest(digest)) = (found.unheld_since_ms, reference) {
+            if found.is_local {
+                return Err(outage());
+            }
             let (now_ms, grace_ms) = self.now_and_grace().await?;
             let is_due = now_ms.saturating_sub(since_ms) >= grace_ms;
             if is_due && !self.renew_hold(repository, digest).await? {

@@ -4,7 +4,7 @@ use regex::Regex;
 use roadstead_proto::Manifest;
 use roadstead_proto::manifest::Requirement;
 
-use crate::config::{Config, Platforms, Validation};
+use crate::config::{Config, Platforms, Reads, Validation};
 use crate::error::RegistryError;
 use crate::limits::QUOTED_PATH_MAX;
 
@@ -18,6 +18,7 @@ pub struct Policy {
     allowed_urls: Vec<Regex>,
     denied_urls: Vec<Regex>,
     platforms: Platforms,
+    reads: Reads,
     /// Names on a page of `_catalog` at most.
     pub catalog_entries_max: usize,
     /// Tags on a page at most, where a page size is asked for.
@@ -43,9 +44,20 @@ impl Policy {
             allowed_urls: compile("validation.manifests.urls.allow", &urls.allow)?,
             denied_urls: compile("validation.manifests.urls.deny", &urls.deny)?,
             platforms: platforms.clone(),
+            reads: config
+                .cluster
+                .group
+                .as_ref()
+                .map(|group| group.reads)
+                .unwrap_or_default(),
             catalog_entries_max: config.catalog.entries_per_page_max as usize,
             tags_max: config.tags.tags_per_page_max as usize,
         })
+    }
+
+    /// What is read while nobody can decide.
+    pub fn reads(&self) -> Reads {
+        self.reads
     }
 
     /// Anything may be written.

@@ -15,8 +15,10 @@ use std::time::{Duration, SystemTime};
 use tracing::Level;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 
 use super::spool::{Dropped, Notice, Spool};
 use crate::config;
@@ -50,6 +52,9 @@ pub enum Error {
         /// What is wrong with it.
         source: ParseError,
     },
+    /// Nothing is logged by the filter.
+    #[error("the log has ended")]
+    Gone(#[source] reload::Error),
     /// The system gives no thread.
     #[error("the thread that writes the log cannot be started")]
     Thread(#[source] io::Error),
@@ -62,6 +67,24 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Logs {
     spool: Arc<Spool>,
+    filter: Filter,
+}
+
+/// What is logged, which can be changed while the process runs. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    handle: reload::Handle<EnvFilter, Registry>,
+}
+
+impl Filter {
+    /// Logs by this from now on: a level, or several with targets, as in `RUST_LOG`.
+    ///
+    /// # Errors
+    /// When it is not a filter, or nothing is logged by this.
+    pub fn set(&self, text: &str) -> Result<(), Error> {
+        let filter = parse(&format!("{LIBRARIES},{text}"), text)?;
+        self.handle.reload(filter).map_err(Error::Gone)
+    }
 }
 
 /// Sends everything that `tracing` hears to standard error, and makes a panic end the process.
@@ -74,17 +97,24 @@ pub fn install(config: &config::Log) -> Result<Logs, Error> {
     let style = Arc::new(Style::new(config));
     let spool = spool(&style, Box::new(io::stderr())).map_err(Error::Thread)?;
     let lines = Lines::new(Arc::clone(&spool), Arc::clone(&style), SystemTime::now);
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    let (layer, handle) = reload::Layer::new(filter);
+    let subscriber = tracing_subscriber::registry().with(layer).with(lines);
     tracing::subscriber::set_global_default(subscriber).map_err(Error::Installed)?;
     let last_words = Arc::clone(&spool);
     panic::set_hook(Box::new(move |panic| abort(panic, &style, &last_words)));
-    Ok(Logs { spool })
+    let filter = Filter { handle };
+    Ok(Logs { spool, filter })
 }
 
 impl Logs {
     /// Waits until everything was written. False when that took longer.
     pub fn flush(&self, within: Duration) -> bool {
         self.spool.flush(within)
+    }
+
+    /// What is logged.
+    pub fn filter(&self) -> Filter {
+        self.filter.clone()
     }
 
     /// How many lines were dropped.
@@ -108,12 +138,15 @@ fn filter(level: config::Level, refinement: &str) -> Result<EnvFilter, Error> {
     };
     // What the libraries say of their own inner life is for those who ask for it. Of two directives
     // for the same target the later one holds.
-    EnvFilter::builder()
-        .parse(format!("{level},{LIBRARIES},{refinement}"))
-        .map_err(|source| Error::Filter {
-            text: refinement.to_owned(),
-            source,
-        })
+    parse(&format!("{level},{LIBRARIES},{refinement}"), refinement)
+}
+
+fn parse(whole: &str, text: &str) -> Result<EnvFilter, Error> {
+    let parsed = EnvFilter::builder().parse(whole);
+    parsed.map_err(|source| Error::Filter {
+        text: text.to_owned(),
+        source,
+    })
 }
 
 fn spool(style: &Arc<Style>, stream: Box<dyn Write + Send>) -> io::Result<Arc<Spool>> {

@@ -137,6 +137,8 @@ pub struct RaftState {
     pub last_applied_index: u64,
     /// Index up to which a snapshot exists.
     pub snapshot_index: u64,
+    /// When the certificate ends that the node shows to others, in seconds since 1970.
+    pub certificate_expires: Option<i64>,
 }
 
 impl Metrics {
@@ -457,6 +459,11 @@ impl Scrape<'_> {
         ];
         for (name, help, value) in gauges {
             self.metric(name, help, &ConstGauge::new(value))?;
+        }
+        if let Some(expires) = state.certificate_expires {
+            let name = "roadstead_cluster_certificate_expiry_seconds";
+            let help = "When the certificate for other nodes ends, in seconds since 1970";
+            self.metric(name, help, &ConstGauge::new(expires))?;
         }
         Ok(())
     }

@@ -68,7 +68,9 @@ fn check_cache(database: &DB, tables: &[&str], bytes_max: usize) {
     let capacities = each(database, tables, "rocksdb.block-cache-capacity");
     assert_eq!(capacities, vec![bytes_max; tables.len()]);
     let used = each(database, tables, "rocksdb.block-cache-usage");
-    assert!(used.iter().all(|bytes| *bytes == used[0]), "{used:?}");
+    // One table is asked after the other, and the cache goes on meanwhile.
+    let is_same = |bytes: &usize| bytes.abs_diff(used[0]) < bytes_max / 100;
+    assert!(used.iter().all(is_same), "{used:?}");
     let expected = bytes_max / 2..=bytes_max + bytes_max / 8;
     assert!(expected.contains(&used[0]), "{used:?} of {bytes_max}");
 }
@@ -326,4 +328,27 @@ async fn writes_that_wait_for_the_flusher_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let log = LogStore::open(folder.path()).unwrap();
     assert_eq!(log.flushes_waiting_max(), FLUSHES_WAITING_MAX);
+}
+
+/// A scan ends where its prefix does, however much was deleted behind that.
+#[test]
+fn scan_does_not_go_over_what_was_deleted_behind_its_prefix() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateStore::open(&folder.path().join("state")).unwrap();
+    let applied = state.applied().unwrap();
+    let key = |number: u64| [b"b".as_slice(), &number.to_be_bytes()].concat();
+    for row in [Some(b"x".to_vec()), None] {
+        for number in 0..5_000 {
+            let changes = Changes::from([((Table::Requests, key(number)), row.clone())]);
+            state.write(changes, &applied).unwrap();
+        }
+    }
+    rocksdb::perf::set_perf_stats(rocksdb::perf::PerfStatsLevel::EnableCount);
+    let mut counted = rocksdb::perf::PerfContext::default();
+    counted.reset();
+    let found = state.view(|view| view.scan(Table::Requests, b"a", b"", 16));
+    assert_eq!(found.unwrap().len(), 0);
+    let passed = counted.metric(rocksdb::PerfMetric::InternalDeleteSkippedCount);
+    rocksdb::perf::set_perf_stats(rocksdb::perf::PerfStatsLevel::Disable);
+    assert_eq!(passed, 0);
 }

@@ -36,6 +36,7 @@ async fn stage(arbiter: &Arbiter) -> Stage {
         proposal_timeout: Duration::from_secs(30),
         snapshot_after_entries: 10_000,
         keep_entries: 1_000,
+        feature_level_max: 1,
         cluster: None,
     };
     let runtime = Builder::new_multi_thread().enable_all().build();

@@ -1,5 +1,6 @@
 //! The keys of `cluster` that make a node one of several.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::Group;
@@ -32,13 +33,19 @@ fn defaults_are_those_of_the_blueprint() {
         (200, 700, 1_100)
     );
     assert_eq!(group.proposal_timeout, Duration::from_secs(10));
+    assert_eq!((group.tls, group.feature_level), (None, None));
+    assert_eq!(group.drain.notice, Duration::from_secs(5));
+    assert_eq!(group.reads.local_after, Duration::from_secs(5));
+    assert!(!group.reads.are_stale_tags_served);
 }
 
 #[test]
 fn every_key_is_read() {
     let group = group(
         "name: prod, listen: ':7400', advertise: 'n:7400', join: 'm:7400', insecure: true, \
-         heartbeat: 100ms, election: {min: 1s, max: 2s}, proposaltimeout: 5s",
+         heartbeat: 100ms, election: {min: 1s, max: 2s}, proposaltimeout: 5s, \
+         tls: {ca: a, certificate: b, key: c}, featurelevel: 3, drain: {notice: 1s, timeout: 0s}, \
+         reads: {local_after: 7s, stale_tags: during-outage}",
     );
     assert_eq!(group.name, "prod");
     assert_eq!(group.listen.to_string(), ":7400");
@@ -53,6 +60,14 @@ fn every_key_is_read() {
         (100, 1_000, 2_000)
     );
     assert_eq!(group.proposal_timeout, Duration::from_secs(5));
+    let tls = group.tls.expect("TLS");
+    let files = [tls.ca, tls.certificate, tls.key];
+    assert_eq!(files, ["a", "b", "c"].map(PathBuf::from));
+    assert_eq!(group.feature_level, Some(3));
+    assert_eq!(group.drain.notice, Duration::from_secs(1));
+    assert_eq!(group.drain.timeout, Some(Duration::ZERO));
+    assert_eq!(group.reads.local_after, Duration::from_secs(7));
+    assert!(group.reads.are_stale_tags_served);
 }
 
 #[test]
@@ -69,14 +84,21 @@ fn what_cannot_be_a_cluster_is_refused_with_the_reason() {
             "listen: 'a:1', members: ['a:1']".to_owned(),
             "cluster.insecure",
         ),
-        ("listen: '127.0.0.1:1'".to_owned(), "either cluster.members"),
         (format!("{one}, join: 'a:1'"), "either cluster.members"),
         (format!("{one}, heartbeat: 500ms"), "three times"),
         (
             format!("{one}, election: {{min: 2s}}"),
             "less than cluster.election.max",
         ),
-        (format!("{one}, tls: {{ca: x}}"), "in the clear"),
+        (
+            format!("{one}, tls: {{ca: x}}"),
+            "cluster.tls.key is missing",
+        ),
+        (format!("{one}, featurelevel: 0"), "cluster.featurelevel"),
+        (
+            format!("{one}, reads: {{stale_tags: always}}"),
+            "during-outage",
+        ),
         (
             "listen: '127.0.0.1:1', members: ['0.0.0.0:1']".to_owned(),
             "cluster.members",

@@ -27,6 +27,7 @@ fn lively() -> Arc<Metrics> {
             last_log_index: 12,
             last_applied_index: 11,
             snapshot_index: 10,
+            certificate_expires: Some(4_000_000_000),
         })
     });
     let failed = Outcome::Failed("unavailable");
@@ -85,6 +86,7 @@ fn names_and_labels_are_the_promised_ones() {
         gauge process_resident_memory_bytes{}
         gauge process_start_time_seconds{}
         gauge registry_http_in_flight_requests{handler}
+        gauge roadstead_cluster_certificate_expiry_seconds{}
         gauge roadstead_raft_is_leader{}
         gauge roadstead_raft_last_applied_index{}
         gauge roadstead_raft_last_log_index{}
