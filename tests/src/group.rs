@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -14,6 +14,9 @@ use crate::{Client, Network, Registry, Setup};
 /// Where a node with a host of its own is reached by the others.
 const PORT: u16 = 7400;
 
+/// Nodes that have nobody to tell that they stop do so at once.
+const AT_ONCE: &str = "drain:\n  notice: 0s";
+
 /// The nodes of a cluster.
 #[derive(Debug)]
 pub struct Group {
@@ -21,6 +24,8 @@ pub struct Group {
     pub nodes: Vec<Registry>,
     addresses: Vec<String>,
     blobs: TempDir,
+    // Lines of the section `cluster` that every node has.
+    lines: String,
 }
 
 impl Group {
@@ -37,31 +42,42 @@ impl Group {
 
     /// Fresh nodes that are not running yet.
     pub fn prepare(count: usize) -> Self {
+        Self::prepare_with(count, |_folder| AT_ONCE.to_owned())
+    }
+
+    /// The same, with more lines in the section `cluster` of each, which may name files in a folder
+    /// that all of them see.
+    pub fn prepare_with(count: usize, lines: impl FnOnce(&Path) -> String) -> Self {
         let addresses = (0..count).map(|_| format!("127.0.0.1:{}", free_port()));
-        Self::of(addresses.collect(), |_| Self::base())
+        Self::of(addresses.collect(), lines, |_| Self::base())
     }
 
     /// The same, each on a host of a network, with what its setup says of its data and times.
     pub fn on(network: &Network, count: usize, setup: impl Fn(usize) -> Setup) -> Self {
         let hosts: Vec<_> = (0..count).map(|node| network.host(node)).collect();
         let addresses = hosts.iter().map(|host| format!("{}:{PORT}", host.address));
-        Self::of(addresses.collect(), |node| {
-            let setup = setup(node).on(hosts[node].clone());
-            // The address is not one of loopback, although nobody else can reach it.
-            setup.with("cluster", "insecure: true")
-        })
+        // The address is not one of loopback, although nobody else can reach it.
+        let lines = |_: &Path| format!("{AT_ONCE}\ninsecure: true");
+        let base = |node: usize| setup(node).on(hosts[node].clone());
+        Self::of(addresses.collect(), lines, base)
     }
 
-    fn of(addresses: Vec<String>, base: impl Fn(usize) -> Setup) -> Self {
+    fn of(
+        addresses: Vec<String>,
+        lines: impl FnOnce(&Path) -> String,
+        base: impl Fn(usize) -> Setup,
+    ) -> Self {
         let blobs = tempfile::Builder::new()
             .prefix("roadstead-blobs-")
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()
             .expect("a temporary folder can be made");
+        let lines = lines(blobs.path());
         let mut group = Self {
             nodes: Vec::new(),
             addresses,
             blobs,
+            lines,
         };
         let members = format!("members: [{}]", group.addresses.join(", "));
         let nodes = group.addresses.iter().enumerate();
@@ -76,7 +92,8 @@ impl Group {
     }
 
     fn setup(&self, base: Setup, address: &str, others: &str) -> Setup {
-        let blobs = self.blobs.path().display();
+        let blobs = self.blobs();
+        let blobs = blobs.display();
         base.with("http", "addr: {host}:{port}")
             .with_debug()
             .with(
@@ -85,6 +102,7 @@ impl Group {
             )
             .with("cluster", "name: test")
             .with("cluster", &format!("listen: {address}\n{others}"))
+            .with("cluster", &self.lines)
     }
 
     /// A fresh node that joins the cluster through its first, not running yet.
@@ -95,6 +113,24 @@ impl Group {
         self.addresses.push(address);
         self.nodes.push(node);
         self.nodes.last_mut().expect("it was just added")
+    }
+
+    /// A fresh node whose configuration does not say what to join, not running yet.
+    pub fn add_untold(&mut self) -> usize {
+        let address = format!("127.0.0.1:{}", free_port());
+        let setup = self.setup(Self::base(), &address, "");
+        self.nodes.push(Registry::prepare(setup));
+        self.addresses.push(address);
+        self.nodes.len() - 1
+    }
+
+    /// A fresh node in the place of one that was removed, under its address, not running yet.
+    pub fn renew(&mut self, node: usize) -> &mut Registry {
+        let other = (node + 1) % self.addresses.len();
+        let join = format!("join: {}", self.addresses[other]);
+        let setup = self.setup(Self::base(), &self.addresses[node], &join);
+        self.nodes[node] = Registry::prepare(setup);
+        &mut self.nodes[node]
     }
 
     /// Waits until every node is ready.
@@ -109,6 +145,16 @@ impl Group {
             });
             assert!(come.is_some(), "not ready after {LONG:?}\n{}", node.logs());
         }
+    }
+
+    /// Where the others reach one of the nodes.
+    pub fn address(&self, node: usize) -> &str {
+        &self.addresses[node]
+    }
+
+    /// A folder that all nodes see.
+    pub fn folder(&self) -> &Path {
+        self.blobs.path()
     }
 
     /// A client of one of the nodes.
@@ -139,12 +185,12 @@ impl Group {
     }
 
     /// The folder that the nodes share.
-    pub fn blobs(&self) -> &Path {
-        self.blobs.path()
+    pub fn blobs(&self) -> PathBuf {
+        self.blobs.path().join("blobs")
     }
 
     /// How many objects lie in the folder that the nodes share.
     pub fn objects(&self) -> Objects {
-        folder::objects(self.blobs.path())
+        folder::objects(&self.blobs())
     }
 }

@@ -7,6 +7,8 @@
 //! what it started. So tests run in parallel, and none passes by luck.
 
 pub mod answer;
+pub mod asked;
+pub mod balancer;
 pub mod bucket;
 pub mod chance;
 pub mod client;

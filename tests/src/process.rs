@@ -261,9 +261,7 @@ impl Registry {
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        let status = self.wait();
-        self.process = None;
-        status
+        self.ended()
     }
 
     /// Ends the process at once, as a crash would.
@@ -302,6 +300,14 @@ impl Registry {
             Some(status) => status,
             None => panic!("it goes on running\n{}", self.logs()),
         }
+    }
+
+    /// Waits until the process has ended by itself; then it can be started again.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        let status = self.wait();
+        self.process = None;
+        status
     }
 
     /// How the process ended, if it has.

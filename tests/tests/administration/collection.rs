@@ -3,7 +3,7 @@
 use roadstead_tests::wait::{LONG, until};
 use roadstead_tests::{Registry, Setup, fixture};
 
-use super::asked::{ask, ask_events, ask_json};
+use roadstead_tests::asked::{ask, ask_events, ask_json};
 
 /// What is not referenced is garbage after two seconds, and gone at once then.
 fn hasty() -> Setup {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use roadstead_tests::{Registry, Setup, process};
 
-use super::asked::{Asked, ask, ask_events};
+use roadstead_tests::asked::{Asked, ask, ask_events, ask_json};
 
 #[test]
 fn help_names_the_exit_codes() {
@@ -78,7 +78,7 @@ fn a_read_only_registry_refuses_what_changes_it() {
     registry.run();
     let words = &["read-only", "storage.maintenance.readonly"];
     ask(&registry, &["repository", "delete", "kept/here", "--yes"]).failed(7, words);
-    let listed = super::asked::ask_json(&registry, &["upload", "list"]);
+    let listed = ask_json(&registry, &["upload", "list"]);
     let id = listed["uploads"][0]["id"]
         .as_str()
         .expect("an id")
@@ -87,7 +87,7 @@ fn a_read_only_registry_refuses_what_changes_it() {
     ask(&registry, &["gc", "run"]).failed(7, words);
     let events = ask_events(&registry, &["gc", "run", "--dry-run"]);
     assert_eq!(events.last().expect("an event")["is_finished"], true);
-    let status = super::asked::ask_json(&registry, &["gc", "status"]);
+    let status = ask_json(&registry, &["gc", "status"]);
     assert_eq!(status["is_read_only"], true);
     repository.get_manifest("latest").expect(200);
 }

@@ -8,7 +8,8 @@ use roadstead_tests::wait::Over;
 use roadstead_tests::{Registry, Repository, Setup};
 use serde_json::json;
 
-use super::asked::{ask, ask_events, ask_json, client, wait};
+use super::asked::{client, wait};
+use roadstead_tests::asked::{ask, ask_events, ask_json};
 
 /// An image with many tags, and many manifests more.
 fn fill(repository: &Repository, tags: usize) {

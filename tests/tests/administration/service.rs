@@ -17,7 +17,8 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use super::asked::{ask, channel, client, wait};
+use super::asked::{channel, client, wait};
+use roadstead_tests::asked::ask;
 
 const SERVICE: &str = "roadstead.admin.v1.Administration";
 

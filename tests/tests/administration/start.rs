@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use roadstead_tests::{Registry, Setup, process};
 
-use super::asked::{Asked, ask, ask_json};
+use roadstead_tests::asked::{Asked, ask, ask_json};
 
 const DEFAULT: (&str, u16) = ("127.0.0.1", 5055);
 

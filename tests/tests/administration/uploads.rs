@@ -6,7 +6,7 @@ use roadstead_tests::raw::Raw;
 use roadstead_tests::{Registry, Setup, Upload, fixture};
 use serde_json::json;
 
-use super::asked::{ask, ask_json};
+use roadstead_tests::asked::{ask, ask_json};
 
 fn id_of(upload: &Upload) -> String {
     let path = upload.path();

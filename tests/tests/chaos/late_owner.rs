@@ -21,7 +21,7 @@ fn asked(what: &str, make: impl Fn() -> Request) -> Answer {
 }
 
 fn stored(stage: &Stage<'_>) -> u64 {
-    let files = folder::files(stage.group.blobs());
+    let files = folder::files(&stage.group.blobs());
     let sizes = files.iter().filter_map(|file| file.metadata().ok());
     sizes.map(|data| data.len()).sum()
 }
