@@ -138,7 +138,9 @@ impl Buffer {
     /// The bytes, for a request that may outlive the call that sends it. They stay here too.
     pub(super) fn share(&mut self) -> Bytes {
         let bytes = &mut self.bytes;
-        let shared = self.shared.get_or_insert_with(|| Arc::new(std::mem::take(bytes)));
+        let shared = self
+            .shared
+            .get_or_insert_with(|| Arc::new(std::mem::take(bytes)));
         block::shared(shared)
     }
 
