@@ -126,6 +126,9 @@ pub(crate) const HANDSHAKES_MAX: usize = 256;
 /// How long nobody is accepted after that has failed, as it does with too many files open.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the calls of other nodes may take to end when a node stops.
+pub(crate) const SERVED_STOP_TIME: Duration = Duration::from_secs(1);
+
 /// How long a node without a cluster waits before it asks its members again.
 pub(crate) const FORMATION_LOOK: Duration = Duration::from_millis(200);
 

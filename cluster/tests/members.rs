@@ -316,11 +316,14 @@ async fn lists_that_differ_are_refused() {
         "127.0.0.1:1".to_owned(),
     ];
     // Whoever looks first is refused, and the other waits for it in vain.
-    let refused = tokio::select! {
-        refused = start(first.options(first_listener, &other, None)) => refused,
-        refused = start(second.options(second_listener, &own, None)) => refused,
-        () = tokio::time::sleep(PATIENCE) => panic!("nobody is refused"),
+    let refused = async {
+        tokio::select! {
+            refused = start(first.options(first_listener, &other, None)) => refused,
+            refused = start(second.options(second_listener, &own, None)) => refused,
+        }
     };
+    let refused = timeout(PATIENCE, Box::pin(refused)).await;
+    let refused = refused.expect("in time");
     let refused = refused.expect_err("the lists differ");
     assert!(
         refused.to_string().contains("`cluster.members` is"),
@@ -378,8 +381,10 @@ async fn local_reads_begin_and_end_with_an_outage() {
     let again = timeout(PATIENCE, again).await.expect("in time");
     let again = again.expect("it starts");
     put(&again, "more").await;
+    let mut look = tokio::time::interval(Duration::from_millis(20));
     let more = async {
         loop {
+            look.tick().await;
             let more = seen("more").await.expect("it is answered");
             if !more.is_local {
                 return more.found;

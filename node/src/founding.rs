@@ -42,7 +42,8 @@ pub enum FoundingError {
     #[error(
         "the object store belongs to cluster {found} (incarnation {found_incarnation}), but the \
          metadata are those of cluster {own} (incarnation {own_incarnation}); check `storage` and \
-         `cluster.datadir`"
+         `cluster.datadir`. A higher incarnation in the store means that the cluster was restored \
+         since: remove this folder, and join that cluster with `cluster.join`"
     )]
     StoreOfAnother {
         /// The cluster that the store belongs to.

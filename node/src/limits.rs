@@ -162,6 +162,10 @@ pub const DELETIONS_RESUMED: usize = 100;
 /// How often interrupted deletions are looked for.
 pub const DELETIONS_LOOK: Duration = Duration::from_secs(10);
 
+/// How often a node looks whether the object store is still its cluster's. For so long a cluster
+/// whose store was taken over may go on taking pushes.
+pub const STORE_LOOK: Duration = Duration::from_secs(5);
+
 /// How long a stopping node tries to let go of its uploads, beyond the time for requests.
 pub const RELEASE_TIME: Duration = Duration::from_secs(10);
 

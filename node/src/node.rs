@@ -33,11 +33,12 @@ use crate::health::Health;
 use crate::http::{Bound, Server, Shared};
 use crate::limits::{
     Capacity, DELETIONS_LOOK, DELETIONS_RESUMED, FILE_DESCRIPTORS_MIN, LOG_ENTRIES_KEPT,
-    LOG_LAST_LINES_TIME, PROPOSAL_TIMEOUT, RELEASE_TIME, SNAPSHOT_AFTER_ENTRIES, UNTAGGED_LOOK,
+    LOG_LAST_LINES_TIME, PROPOSAL_TIMEOUT, RELEASE_TIME, SNAPSHOT_AFTER_ENTRIES, STORE_LOOK,
+    UNTAGGED_LOOK,
 };
 use crate::service::{Policy, Registry};
 use crate::space::Space;
-use crate::store_guard::StoreGuard;
+use crate::store_guard::{GuardError, StoreGuard};
 use crate::telemetry::logs::{self, Logs};
 use crate::telemetry::metrics::{CollectionState, RaftState};
 use crate::telemetry::{AccessLog, Metrics};
@@ -180,6 +181,7 @@ async fn serve(
     let supervisor =
         Supervisor::new(uploads.clone(), repositories.clone(), collector.clone()).start();
     runtime.spawn(resume_deletions(metadata.clone()));
+    runtime.spawn(watch_store(guard.clone()));
 
     show_collection(&metrics, collector.clone());
 
@@ -338,6 +340,9 @@ async fn cluster_of(
         })
     });
     let tls = tls.transpose()?.map(Arc::new);
+    if let (Some(tls), Some(host)) = (&tls, group.advertise.host()) {
+        tls.check(host)?;
+    }
     Ok(Cluster {
         name: group.name,
         tls,
@@ -395,6 +400,21 @@ fn untagged_look(config: &Config) -> Duration {
     match &config.collection.untagged {
         Some(Untagged::Expire { age, .. }) => (*age / 4).min(UNTAGGED_LOOK),
         Some(Untagged::Keep) | None => UNTAGGED_LOOK,
+    }
+}
+
+/// Looks at the marker now and then: a cluster whose store was taken over by a restore must not go
+/// on taking pushes.
+async fn watch_store(guard: StoreGuard) {
+    let mut look = tokio::time::interval(STORE_LOOK);
+    loop {
+        look.tick().await;
+        if let Err(GuardError::Metadata(
+            roadstead_cluster::Error::Stopped(_) | roadstead_cluster::Error::Removed(_),
+        )) = guard.look().await
+        {
+            return;
+        }
     }
 }
 

@@ -98,7 +98,9 @@ pub async fn restore(
     let (applied, kept) = received(&datadir.join(SENDING), pieces)
         .await
         .map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => OpenError::Backup(error.to_string()),
+            io::ErrorKind::InvalidData | io::ErrorKind::Other => {
+                OpenError::Backup(error.to_string())
+            }
             _ => failed(error),
         })?;
     let empty = || OpenError::Backup("it holds nothing".to_owned());

@@ -214,6 +214,13 @@ impl Metadata {
                 Err(status)
                     if status.code() == Code::Unavailable
                         && Instant::now() + RETRY_AFTER < deadline => {}
+                Err(status) if status.code() == Code::Unavailable => {
+                    return Err(Status::unavailable(format!(
+                        "no leader has made the change in {CHANGE_TIME:?}: {}; see by `roadstead \
+                         cluster status` whether a majority answers",
+                        status.message()
+                    )));
+                }
                 answer => return answer,
             }
             sleep(RETRY_AFTER).await;
@@ -504,7 +511,13 @@ impl Metadata {
             membership.get_node(&node).cloned()
         };
         let there = (node, peer.ok_or_else(|| unknown(node))?);
-        self.shared.calls.drain(&there, DESCRIBE_TIME).await
+        let told = self.shared.calls.drain(&there, DESCRIBE_TIME).await;
+        told.map_err(|status| {
+            Status::unavailable(format!(
+                "node {node} does not answer ({}): it has stopped already, or is lost",
+                status.message()
+            ))
+        })
     }
 
     pub(crate) fn drain_here(&self) {

@@ -112,13 +112,17 @@ impl Metadata {
                 // Somebody looks for a quorum all the time, and says when there is one.
                 Some((_, true)) => return Ok(true),
                 Some((since, false)) => since,
-                None => began,
+                None if began.elapsed() < local_after => began,
+                // The first question may not have been given up yet.
+                None => began + (ASK_TIME + RETRY_AFTER).saturating_sub(local_after),
             };
             match timeout_at(since + local_after, self.barrier()).await {
                 Ok(Ok(_)) => return Ok(false),
                 Ok(Err(error @ (Error::Stopped(_) | Error::Removed(_)))) => return Err(error),
                 Ok(Err(error)) if self.outage_of(local_after)?.is_none() => return Err(error),
-                Err(_elapsed) if self.outage_of(local_after)?.is_none() => {
+                Err(_elapsed)
+                    if began.elapsed() > ASK_TIME && self.outage_of(local_after)?.is_none() =>
+                {
                     return Err(Error::Unavailable("this node lags behind".into()));
                 }
                 Ok(Err(_)) | Err(_) => {}

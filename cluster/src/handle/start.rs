@@ -152,7 +152,8 @@ impl Metadata {
         let mut metrics = self.raft.server_metrics();
         loop {
             let voters = self.settled_voters().len();
-            if voters < expected && voters != said {
+            // None while a change is in its first half.
+            if voters > 0 && voters < expected && voters != said {
                 said = voters;
                 tracing::info!("waiting for the other members: {voters} of {expected} vote");
             }

@@ -25,6 +25,7 @@ use roadstead_proto::rpc::peer::{
     SnapshotPiece, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataMap;
@@ -37,7 +38,9 @@ use super::{tls, transfer, wire};
 use crate::consensus::{Applied, SnapshotMeta, Vote, decode_log_id, vote_message, vote_of};
 use crate::error::Error;
 use crate::handle::Metadata;
-use crate::limits::{ALIVE_ANSWERED, ALIVE_ASKED, COMMAND_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{
+    ALIVE_ANSWERED, ALIVE_ASKED, COMMAND_BYTES_MAX, MESSAGE_BYTES_MAX, SERVED_STOP_TIME,
+};
 use crate::store::state::position_in;
 
 /// The services of a node.
@@ -137,7 +140,7 @@ impl Server {
             metadata: Arc::clone(&metadata),
             receiving,
         };
-        let (stopping, mut stopped) = watch::channel(false);
+        let (stopping, stopped) = watch::channel(false);
         let raft = RaftServer::new(server.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -150,14 +153,19 @@ impl Server {
             .add_service(raft)
             .add_service(peer)
             .add_service(administration.clone())
-            .serve_with_incoming(incoming);
+            .serve_with_incoming_shutdown(incoming, is_told(stopped.clone()));
         tokio::spawn(async move {
-            // A stop does not wait for streams that have no end.
+            // Whoever has a connection is told to make another. A stop does not wait for streams
+            // that have no end.
+            let ended = async {
+                is_told(stopped).await;
+                sleep(SERVED_STOP_TIME).await;
+            };
             tokio::select! {
                 served = serving => if let Err(error) = served {
                     tracing::error!(%error, "other nodes are not answered any more");
                 },
-                _ = stopped.wait_for(|is_stopping| *is_stopping) => {}
+                () = ended => {}
             }
         });
         Ok(Served {
@@ -204,6 +212,12 @@ impl Server {
         }
         Ok((metadata, from.node))
     }
+}
+
+/// Ends when the node is about to stop.
+async fn is_told(mut stopped: watch::Receiver<bool>) {
+    // Its end means the same.
+    let _ = stopped.wait_for(|is_stopping| *is_stopping).await;
 }
 
 fn broken(error: &io::Error) -> Status {

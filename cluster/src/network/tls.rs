@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt, stream};
 use hyper_util::rt::TokioIo;
-use rustls::client::Resumption;
+use rustls::client::{Resumption, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -84,6 +84,32 @@ impl Tls {
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
         let loaded = Mutex::new(load(&files)?);
         Ok(Self { files, loaded })
+    }
+
+    /// Whether others that reach this node at a host will believe it.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the certificate is for other hosts, or has ended.
+    pub fn check(&self, host: &str) -> Result<(), TlsError> {
+        let path = &self.files.certificate;
+        let chain = certificates(path)?;
+        let leaf = chain.first().ok_or_else(|| error(path, "it is empty"))?;
+        let parsed = ParsedCertificate::try_from(leaf).map_err(|reason| error(path, reason))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|reason| error(path, reason))?;
+        verify_server_name(&parsed, &name).map_err(|_| {
+            error(
+                path,
+                format!("it is not for {host}, where others reach this node"),
+            )
+        })?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let expires = u64::try_from(self.expires()).unwrap_or_default();
+        if expires < now.as_secs() {
+            return Err(error(path, "it has ended"));
+        }
+        Ok(())
     }
 
     /// When the own certificate ends, in seconds since 1970.

@@ -179,11 +179,14 @@ pub(crate) async fn received(
     root: &Path,
     pieces: impl Stream<Item = io::Result<BackupPiece>> + Unpin,
 ) -> io::Result<(Applied, Kept)> {
-    let pieces = pieces.map(|piece| match piece?.piece {
+    let mut pieces = pieces.map(|piece| match piece?.piece {
         Some(backup_piece::Piece::Snapshot(piece)) => Ok(piece),
         _ => Err(wrong("a piece of a kind that this version does not know")),
     });
-    let (head, kept) = receive(root, pieces).await?;
+    let (head, kept) = receive(root, &mut pieces).await?;
+    if pieces.next().await.is_some() {
+        return Err(wrong("something follows its end"));
+    }
     let applied = head
         .applied
         .ok_or_else(|| wrong("a head without a position"))?;

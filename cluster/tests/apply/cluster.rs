@@ -219,7 +219,7 @@ fn a_restore_begins_a_new_life_without_the_former_members() {
             done
             ~ members 1 = instance1 host1 boot 1 lowest 0 level-max 1 version 0.1.0 removed
             ~ members 2 = instance2 host2 boot 2 lowest 0 level-max 1 version 0.1.0 removed
-            + members 9 = r restored boot 0 lowest 0 level-max 0 version 
+            + members 9 = r restored boot 0 lowest 0 level-max 0
             ~ settings = cluster incarnation 3 level 1 grace 100 unverified
             > start 1 instance1
             refused IDENTITY_MISMATCH

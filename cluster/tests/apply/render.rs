@@ -223,13 +223,13 @@ fn upload(row: &state::Upload) -> String {
 
 fn member(row: &state::Member) -> String {
     format!(
-        "{} {} boot {} lowest {} level-max {} version {}{}",
+        "{} {} boot {} lowest {} level-max {}{}{}",
         row.instance,
         row.address,
         row.boot,
         row.lowest_serial,
         row.feature_level_max,
-        row.version,
+        part(" version", &row.version),
         flag(row.removed, "removed")
     )
 }

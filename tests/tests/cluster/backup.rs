@@ -59,6 +59,8 @@ fn cluster_is_begun_anew_from_a_backup_that_was_taken_under_load() {
     });
     let refused = restore(&group, 0, &file);
     refused.failed(1, &["holds metadata already"]);
+    let device = ask(&group.nodes[0], &["cluster", "backup", "/dev/null"]);
+    device.failed(2, &["no file that could be replaced"]);
     lose_all(&mut group);
     let restored = restore(&group, 0, &file).ended(0);
     assert!(restored.out.contains("0 are missing"), "{}", restored.out);
@@ -95,6 +97,37 @@ fn cluster_is_begun_anew_from_a_backup_that_was_taken_under_load() {
     assert!(matches!(verified.code, Some(0 | 8)), "{verified:?}");
     let goes_on = ask_json(&group.nodes[leader], &["gc", "status"]);
     assert!(goes_on["alarm"].is_null(), "{goes_on}");
+}
+
+/// What fails before the end of a restore leaves the running cluster as it was; what does not has
+/// it take no more pushes.
+#[test]
+fn former_life_of_a_restored_cluster_takes_no_pushes() {
+    let mut group = Group::start(1);
+    let other = group.add_untold();
+    group.client(0).repository("a/b").push_image("t", 1);
+    let file = back_up(&group, 0);
+    let folder = group.nodes[other].folder().join("metadata");
+    let in_the_way = folder.join("lost+found");
+    fs::create_dir_all(&in_the_way).expect("it can be made");
+    let refused = restore(&group, other, &file);
+    refused.failed(1, &["is a mount point, or not empty"]);
+    group.nodes[0].restart();
+    group.client(0).repository("a/b").push_image("u", 2);
+    fs::remove_dir(&in_the_way).expect("it is there");
+    restore(&group, other, &file).ended(0);
+    group.nodes[0].says(&["pushes are refused"]);
+    let there = group.client(0).repository("a/b");
+    let refused = there.request("POST", "blobs/uploads/").send();
+    assert_eq!(refused.status, 503, "{refused}");
+    there.get_manifest("t").expect(200);
+    group.nodes[0].stop();
+    let ended = group.nodes[0].run_to_end();
+    let words = "was restored since";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    group.nodes[other].run();
+    let there = group.client(other).repository("a/b");
+    there.get_manifest("t").expect(200);
 }
 
 #[test]
@@ -139,6 +172,7 @@ fn what_is_no_backup_or_not_of_this_store_changes_nothing() {
         (&bytes[..bytes.len() - 1], "cut off"),
         (&bytes[..bytes.len() / 2], "cut off"),
         (&changed[..], "damaged"),
+        (&[&bytes[..], b"\x01x"].concat()[..], "damaged"),
     ] {
         fs::write(&damaged, bytes).expect("it can be written");
         let refused = restore(&group, 0, &damaged);

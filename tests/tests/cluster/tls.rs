@@ -162,3 +162,18 @@ fn files_that_cannot_be_used_are_said_with_what_is_wrong() {
         assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn certificate_for_another_host_is_refused_at_the_start() {
+    let mut group = group(1);
+    let folder = group.folder().join("certs");
+    certs(&folder, &["elsewhere.example"]);
+    for ending in ["pem", "key"] {
+        let file = |name: &str| folder.join(format!("{name}.{ending}"));
+        fs::copy(file("elsewhere.example"), file("127.0.0.1")).expect("a copy");
+    }
+    let ended = group.nodes[0].run_to_end();
+    assert_eq!(ended.status.code(), Some(4));
+    let words = "it is not for 127.0.0.1";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+}

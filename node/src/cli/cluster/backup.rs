@@ -31,6 +31,10 @@ const FIRST_LINE: &[u8] = b"roadstead backup\n";
 
 /// Has a node send its state, and writes it.
 pub(super) async fn back_up(mut node: Node, output: Output, path: &Path) -> Result<(), Failure> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let reason = "it is there, and no file that could be replaced";
+        return Err(Failure::usage(format!("{}: {reason}", path.display())));
+    }
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
@@ -204,8 +208,9 @@ fn show(
             ))?;
         }
         print(
-            "Start the node now; other nodes need empty folders and `cluster.join`. Nothing is \
-             deleted from the store until `roadstead verify` has run.",
+            "Nodes of the former life take no pushes any more: stop them. Start this node now; the \
+             others need empty folders, and join it. Nothing is deleted from the store until \
+             `roadstead verify` has run.",
         )?;
     }
     if lost + report.unreadable > 0 {

@@ -167,7 +167,7 @@ fn row(member: &Member, last: u64) -> [String; 10] {
 
 #[cfg(test)]
 mod tests {
-    use expect_test::expect;
+    use expect_test::expect_file;
     use roadstead_proto::rpc::peer::NodeStatus;
 
     use super::*;
@@ -198,7 +198,7 @@ mod tests {
     fn members_are_shown_with_what_they_say_or_why_they_do_not() {
         let mut silent = node(3, "follower", 0);
         silent.status = None;
-        silent.failure = "refused".to_owned();
+        silent.failure = "gone".to_owned();
         let mut status = ClusterStatus {
             name: "prod".to_owned(),
             cluster_id: "0f".to_owned(),
@@ -215,7 +215,7 @@ mod tests {
             answered_by: 1,
             ..ClusterStatus::default()
         };
-        expect![[r#""#]].assert_eq(&words(&status));
+        expect_file!["status.txt"].assert_eq(&words(&status));
         status.has_quorum = false;
         status.members.remove(0);
         assert!(words(&status).contains("no: 1 of 2 voters answer, and 2 are needed"));
