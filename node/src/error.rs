@@ -110,6 +110,8 @@ pub enum RegistryError {
     Unhealthy,
     #[error("the node is stopping; send requests to another one")]
     Draining,
+    #[error("the node has not found its cluster yet; its log says what it waits for")]
+    Waiting,
     #[error("{0}; pulls and deletes go on")]
     Short(Shortage),
     #[error("the object store is not this registry's any more; pulls go on")]

@@ -2,6 +2,7 @@
 //!
 //! `routes` has the table of endpoints, `error` decides every status of a failure.
 
+mod anteroom;
 mod base;
 mod blobs;
 mod body;
@@ -21,4 +22,5 @@ mod server;
 mod tests;
 mod uploads;
 
+pub use anteroom::Anteroom;
 pub use server::{Bound, Server, Shared};

@@ -30,7 +30,7 @@ use crate::config::{self, Config, Driver, Group, Loaded, Untagged};
 use crate::error::with_causes;
 use crate::founding;
 use crate::health::Health;
-use crate::http::{Bound, Server, Shared};
+use crate::http::{Anteroom, Bound, Server, Shared};
 use crate::limits::{
     Capacity, DELETIONS_LOOK, DELETIONS_RESUMED, FILE_DESCRIPTORS_MIN, LOG_ENTRIES_KEPT,
     LOG_LAST_LINES_TIME, PROPOSAL_TIMEOUT, RELEASE_TIME, SNAPSHOT_AFTER_ENTRIES, STORE_LOOK,
@@ -114,6 +114,15 @@ async fn serve(
     let folders = Folders::of(&config)?;
 
     let group = config.cluster.group.clone().zip(group_bound);
+    // A node alone has nothing to wait for.
+    let anteroom = match &group {
+        Some(_) => {
+            let http = [&bound].into_iter().chain(&debug_bound);
+            let started = Anteroom::start(http, administration_bound.as_ref(), capacity);
+            Some(started.map_err(|error| start_error(&error))?)
+        }
+        None => None,
+    };
     let opening = open(
         config.storage.driver.clone(),
         folders.metadata.clone(),
@@ -137,6 +146,9 @@ async fn serve(
             tracing::info!("stopped before there was a quorum");
             return Ok(());
         }
+    }
+    if let Some(anteroom) = anteroom {
+        anteroom.stop().await;
     }
     show_raft(&metrics, metadata.clone());
 

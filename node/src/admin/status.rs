@@ -54,9 +54,12 @@ fn code(error: &RegistryError) -> Code {
         | E::StoreChanged
         | E::StoreRefuses(_) => Code::FailedPrecondition,
         E::TooMany(_) | E::Short(_) | E::NoSpace(_) | E::Crowded(_) => Code::ResourceExhausted,
-        E::Deleting | E::UploadMoving | E::Unhealthy | E::Draining | E::Unavailable { .. } => {
-            Code::Unavailable
-        }
+        E::Deleting
+        | E::UploadMoving
+        | E::Unhealthy
+        | E::Draining
+        | E::Waiting
+        | E::Unavailable { .. } => Code::Unavailable,
         E::BlobDamaged { .. } => Code::DataLoss,
         E::Internal(_) => Code::Internal,
     }

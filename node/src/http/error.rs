@@ -47,6 +47,7 @@ fn code(error: &RegistryError) -> ErrorCode {
         | E::UploadMoving
         | E::Unhealthy
         | E::Draining
+        | E::Waiting
         | E::Short(_)
         | E::StoreChanged
         | E::CollectionStopped(_)
@@ -95,6 +96,7 @@ fn status(error: &RegistryError) -> StatusCode {
         | E::UploadMoving
         | E::Unhealthy
         | E::Draining
+        | E::Waiting
         | E::Short(_)
         | E::StoreChanged
         | E::CollectionStopped(_)
@@ -185,6 +187,10 @@ impl ResponseError for RegistryError {
 /// Once, where it is handled, under the request's id: what the client did wrong for information,
 /// what we did wrong loudly.
 fn log(error: &RegistryError) {
+    if matches!(error, RegistryError::Waiting) {
+        // The log says what the node waits for, and not who asks meanwhile.
+        return;
+    }
     let mut causes = String::new();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
@@ -232,6 +238,7 @@ mod tests {
             (RegistryError::TooMany("uploads"), 429, "uploads"),
             (RegistryError::Deleting, 503, "deleted"),
             (RegistryError::Crowded("secret".into()), 503, "memory"),
+            (RegistryError::Waiting, 503, "cluster"),
             (RegistryError::ReadOnly, 405, "read-only"),
             (RegistryError::internal("secret"), 500, "log"),
         ] {

@@ -208,7 +208,7 @@ pub(super) fn content_length(request: &HttpRequest) -> Option<u64> {
 }
 
 /// The client's own id, if it is one that can stand in a log; otherwise a fresh one.
-fn request_id(headers: &HeaderMap) -> String {
+pub(super) fn request_id(headers: &HeaderMap) -> String {
     let given = headers
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok());

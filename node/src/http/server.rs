@@ -113,6 +113,11 @@ impl Bound {
         Err(last)
     }
 
+    /// The same listener once more, for a server that ends before this one begins.
+    pub(super) fn another(&self) -> io::Result<TcpListener> {
+        self.listener.try_clone()
+    }
+
     /// The listener alone, for a server that is not HTTP.
     pub fn into_listener(self) -> TcpListener {
         self.listener
@@ -211,7 +216,7 @@ impl Server {
         Ok(Self::run(server.run()))
     }
 
-    fn run(server: actix_web::dev::Server) -> Self {
+    pub(super) fn run(server: actix_web::dev::Server) -> Self {
         let handle = server.handle();
         Self {
             handle,

@@ -26,6 +26,13 @@ fn node_that_waits_for_the_others_says_so_and_ends_when_told() {
     let node = &mut group.nodes[0];
     node.spawn();
     node.says(&["waiting for the cluster", "cannot be reached"]);
+    for client in [node.client(), node.debug_client()] {
+        client.get("/livez").expect(200);
+        let waiting = client.get("/readyz").expect(503);
+        assert!(waiting.has("retry-after"), "{waiting}");
+        let refusal = client.get("/v2/").refused(503, "UNAVAILABLE");
+        refusal.names("has not found its cluster yet");
+    }
     assert!(node.stop().success());
 }
 
