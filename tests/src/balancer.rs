@@ -20,6 +20,8 @@ use crate::wait::{LONG, until};
 pub struct Balancer {
     process: Child,
     port: u16,
+    statistics_port: u16,
+    nodes: usize,
     // It reads its configuration from there.
     _folder: TempDir,
 }
@@ -30,6 +32,7 @@ defaults
     timeout connect 2s
     timeout client 60s
     timeout server 60s
+    timeout check 2s
     retries 3
     option redispatch 1
 backend nodes
@@ -48,13 +51,18 @@ impl Balancer {
     #[track_caller]
     pub fn start(nodes: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let port = free_port();
+        let (port, statistics_port) = (free_port(), free_port());
         let mut text = SETTINGS.to_owned();
         for (number, node) in nodes.iter().enumerate() {
             let _ = writeln!(text, "    server node{number} {node}");
         }
         let _ = write!(text, "frontend clients\n    bind 127.0.0.1:{port}\n");
         text.push_str("    default_backend nodes\n");
+        let _ = write!(
+            text,
+            "frontend statistics\n    bind 127.0.0.1:{statistics_port}\n"
+        );
+        text.push_str("    stats enable\n    stats uri /\n");
         let path = folder.path().join("haproxy.cfg");
         fs::write(&path, text).expect("it can be written");
         // Where a user's own PATH need not lead.
@@ -66,6 +74,8 @@ impl Balancer {
         let balancer = Self {
             process,
             port,
+            statistics_port,
+            nodes: nodes.len(),
             _folder: folder,
         };
         until("haproxy reaches a node", LONG, || {
@@ -74,9 +84,27 @@ impl Balancer {
         balancer
     }
 
+    /// Waits until it sends requests to every node.
+    #[track_caller]
+    pub fn sees_all(&self) {
+        let statistics = Client::new(&format!("127.0.0.1:{}", self.statistics_port));
+        until("haproxy reaches every node", LONG, || {
+            let table = statistics.get("/;csv").expect(200);
+            let table = String::from_utf8_lossy(&table.body).into_owned();
+            let nodes = table.lines().filter(|line| line.starts_with("nodes,node"));
+            let up = nodes.filter(|line| line.contains(",UP,")).count();
+            (up == self.nodes).then_some(())
+        });
+    }
+
+    /// Where it serves, as `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// A client of whatever is behind it.
     pub fn client(&self) -> Client {
-        Client::new(&format!("127.0.0.1:{}", self.port))
+        Client::new(&self.address())
     }
 }
 

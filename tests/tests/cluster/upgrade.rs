@@ -52,6 +52,8 @@ fn rolling_restart_behind_a_load_balancer_fails_no_request() {
             .collect();
         for node in 0..3 {
             let before = done.load(Ordering::Acquire);
+            // As an operator would: who goes on before the balancer has heard has two nodes down.
+            balancer.sees_all();
             group.nodes[node].restart();
             until("clients go on", LONG, || {
                 let is_stopped = workers.iter().any(thread::ScopedJoinHandle::is_finished);
