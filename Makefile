@@ -22,6 +22,8 @@ product := --release --locked --workspace
 slow := --test crash --test collection --test pressure --test stores --test chaos
 # Suites with blobs in the bucket that tests/stores/run has made.
 on_store := env ROADSTEAD_SUITE_STORE=s3 cargo test $(selection)
+# The registry that tests share is three nodes behind haproxy.
+several := ROADSTEAD_SUITE_NODES=3
 # A workspace of its own: see tests/volatile/Cargo.toml.
 volatile := --release --locked --manifest-path tests/volatile/Cargo.toml
 
@@ -78,16 +80,20 @@ chaos: ## kill, pause and cut off nodes under clients, and judge histories; SECO
 stores: ## the S3 driver on real servers, which are built first; STORES="garage versitygw" chooses
 	@deploy/setup stores
 	cargo build $(volatile)
-	cargo build $(selection) --bin roadstead --test stores --test collection --test crash
+	cargo build $(selection) --bin roadstead --test stores --test collection --test crash \
+		--test endpoints
 	tests/stores/run $(STORES) -- cargo test $(selection) --test stores -- --test-threads 1
+	tests/stores/run $(STORES) -- $(on_store) --test endpoints
+	tests/stores/run $(STORES) -- env $(several) $(on_store) --test endpoints
 	tests/stores/run $(STORES) -- $(on_store) --test collection -- stress --nocapture
 	tests/stores/run $(STORES) -- $(on_store) --test crash -- kills --test-threads 1
 
 stores-short: ## those of its tests that take seconds, on versitygw alone
 	@deploy/setup stores
-	cargo build $(selection) --bin roadstead --test stores
+	cargo build $(selection) --bin roadstead --test stores --test endpoints
 	tests/stores/run versitygw -- cargo test $(selection) --test stores -- \
 		contract requests chunks damage --test-threads 1
+	tests/stores/run versitygw -- env $(several) $(on_store) --test endpoints
 
 nightly: ## the long tests: what `make crash` and `make collect` do in minutes, for over an hour
 	ROADSTEAD_CRASH_KILLS=3000 $(MAKE) crash

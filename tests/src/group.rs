@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::folder::{self, Objects};
 use crate::process::free_port;
 use crate::wait::{self, LONG};
-use crate::{Client, Network, Registry, Setup};
+use crate::{Client, Network, Place, Registry, Setup};
 
 /// Where a node with a host of its own is reached by the others.
 const PORT: u16 = 7400;
@@ -24,6 +24,8 @@ pub struct Group {
     pub nodes: Vec<Registry>,
     addresses: Vec<String>,
     blobs: TempDir,
+    // Where blobs are instead, if this run is to keep them in a bucket.
+    place: Option<Place>,
     // Lines of the section `cluster` that every node has.
     lines: String,
 }
@@ -49,11 +51,17 @@ impl Group {
     /// that all of them see.
     pub fn prepare_with(count: usize, lines: impl FnOnce(&Path) -> String) -> Self {
         let addresses = (0..count).map(|_| format!("127.0.0.1:{}", free_port()));
-        Self::of(addresses.collect(), lines, |_| Self::base())
+        Self::of(addresses.collect(), count, lines, |_| Self::base())
     }
 
-    /// The same, each on a host of a network, with what its setup says of its data and times.
-    pub fn on(network: &Network, count: usize, setup: impl Fn(usize) -> Setup) -> Self {
+    /// The same, each on a host of a network, with what its setup says of its data and times. Those
+    /// beyond the first `founders` are to join the first.
+    pub fn on(
+        network: &Network,
+        count: usize,
+        founders: usize,
+        setup: impl Fn(usize) -> Setup,
+    ) -> Self {
         let hosts: Vec<_> = (0..count).map(|node| network.host(node)).collect();
         let addresses = hosts.iter().map(|host| format!("{}:{PORT}", host.address));
         // The address is not one of loopback, although nobody else can reach it.
@@ -62,11 +70,12 @@ impl Group {
         let reads = "reads:\n  local_after: 10m";
         let lines = |_: &Path| format!("{AT_ONCE}\ninsecure: true\n{reads}");
         let base = |node: usize| setup(node).on(hosts[node].clone());
-        Self::of(addresses.collect(), lines, base)
+        Self::of(addresses.collect(), founders, lines, base)
     }
 
     fn of(
         addresses: Vec<String>,
+        founders: usize,
         lines: impl FnOnce(&Path) -> String,
         base: impl Fn(usize) -> Setup,
     ) -> Self {
@@ -80,12 +89,16 @@ impl Group {
             nodes: Vec::new(),
             addresses,
             blobs,
+            place: Place::if_chosen(),
             lines,
         };
-        let members = format!("members: [{}]", group.addresses.join(", "));
+        let members = format!("members: [{}]", group.addresses[..founders].join(", "));
+        let join = format!("join: {}", group.addresses[0]);
         let nodes = group.addresses.iter().enumerate();
-        let nodes = nodes
-            .map(|(node, address)| Registry::prepare(group.setup(base(node), address, &members)));
+        let nodes = nodes.map(|(node, address)| {
+            let others = if node < founders { &members } else { &join };
+            Registry::prepare(group.setup(base(node), address, others))
+        });
         group.nodes = nodes.collect();
         group
     }
@@ -95,14 +108,15 @@ impl Group {
     }
 
     fn setup(&self, base: Setup, address: &str, others: &str) -> Setup {
-        let blobs = self.blobs();
-        let blobs = blobs.display();
+        let storage = match &self.place {
+            None => format!("filesystem:\n  rootdirectory: {}", self.blobs().display()),
+            // The suites are about what the nodes themselves answer.
+            Some(place) => place.storage() + "\nredirect:\n  disable: true",
+        };
         base.with("http", "addr: {host}:{port}")
             .with_debug()
-            .with(
-                "storage",
-                &format!("filesystem:\n  rootdirectory: {blobs}\ndelete:\n  enabled: true"),
-            )
+            .with("storage", &storage)
+            .with("storage", "delete:\n  enabled: true")
             .with("cluster", "name: test")
             .with("cluster", &format!("listen: {address}\n{others}"))
             .with("cluster", &self.lines)
@@ -136,10 +150,10 @@ impl Group {
         &mut self.nodes[node]
     }
 
-    /// Waits until every node is ready.
+    /// Waits until every node that was started is ready.
     #[track_caller]
     pub fn are_ready(&mut self) {
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().filter(|node| node.is_started()) {
             let client = node.client();
             let come = wait::poll(LONG, || {
                 let ended = node.try_wait();
@@ -192,8 +206,11 @@ impl Group {
         self.blobs.path().join("blobs")
     }
 
-    /// How many objects lie in the folder that the nodes share.
+    /// How many objects lie in what the nodes share.
     pub fn objects(&self) -> Objects {
-        folder::objects(&self.blobs())
+        match &self.place {
+            None => folder::objects(&self.blobs()),
+            Some(place) => place.counted(),
+        }
     }
 }
