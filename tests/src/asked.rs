@@ -50,7 +50,7 @@ impl Asked {
 
 /// Runs the program against a node.
 pub fn ask(registry: &Registry, arguments: &[&str]) -> Asked {
-    let mut command = process::command();
+    let mut command = process::clean(registry.program(&process::binary()));
     command.args(arguments);
     command.args(["--address", &registry.administration()]);
     let output = command.output().expect("the binary can be started");

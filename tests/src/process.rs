@@ -80,7 +80,8 @@ pub fn command() -> Command {
     clean(Command::new(binary()))
 }
 
-fn clean(mut command: Command) -> Command {
+/// The same without the settings of whoever runs the tests.
+pub(crate) fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("REGISTRY_") || text == "ROADSTEAD_ADMIN_ADDR" {

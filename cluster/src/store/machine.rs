@@ -9,12 +9,13 @@ use std::path::Path;
 use futures::{FutureExt, Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, StoredMembership};
-use roadstead_crash::{Point, point};
+use roadstead_crash::{Point, mistake, point};
 use roadstead_proto::rpc::metadata::Response;
 use tokio::task::spawn_blocking;
 
 use super::snapshot::{Builder, SnapshotFolder, SnapshotOf, Snapshots};
 use super::state::StateStore;
+use crate::clock::unix_ms;
 use crate::consensus::{Applied, Entry, LogId, Proposal, SnapshotMeta, TypeConfig};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::metadata::transaction::Changes;
@@ -117,7 +118,12 @@ fn apply_entry(
     applied.0 = Some(entry.log_id);
     match entry.payload {
         EntryPayload::Blank => Ok(Response::default()),
-        EntryPayload::Normal(Proposal(command)) => apply(transaction, &command),
+        EntryPayload::Normal(Proposal(mut command)) => {
+            if mistake("applies-at-its-own-time") {
+                command.now_ms += unix_ms() % 100;
+            }
+            apply(transaction, &command)
+        }
         EntryPayload::Membership(membership) => {
             applied.1 = StoredMembership::new(Some(entry.log_id), membership);
             Ok(Response::default())

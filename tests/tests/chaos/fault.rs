@@ -1,6 +1,6 @@
 //! What goes wrong: one node or all of them, for a while; and schedules of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roadstead_tests::{Chance, fixture, wait};
 use rustix::process::Signal;
@@ -10,6 +10,10 @@ use super::stage::{PADDING, Stage};
 
 /// Of a manifest that is to take room.
 const PADDING_BYTES: usize = 1 << 20;
+
+/// How long a write takes on a disk that is slow: longer than a heartbeat, shorter than it takes to
+/// elect another leader.
+const SLOW: Duration = Duration::from_millis(250);
 
 /// Who it happens to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +51,10 @@ pub(super) enum Fault {
     Fill(Role),
     /// Its disk of metadata takes nothing until the time is over.
     Stall(Role),
+    /// The same, but for a moment in ten.
+    Slow(Role),
+    /// It and one more, which hear each other, from and to the rest.
+    CutTwo(Role),
 }
 
 /// One fault of a schedule, how long it lasts, and how long nothing goes wrong after it.
@@ -70,9 +78,10 @@ fn draw(chance: &mut Chance) -> Fault {
         25..32 => Fault::KillAll,
         32..52 => Fault::Pause(role),
         52..75 => Fault::Cut(role, way),
-        75..85 => Fault::CutPair(role, way),
-        85..92 => Fault::Fill(role),
-        _ => Fault::Stall(role),
+        75..83 => Fault::CutPair(role, way),
+        83..90 => Fault::Fill(role),
+        90..95 => Fault::Stall(role),
+        _ => Fault::Slow(role),
     }
 }
 
@@ -84,7 +93,8 @@ pub(super) fn schedule(chance: &mut Chance, length: Duration) -> Vec<Step> {
         let fault = draw(chance);
         // Often over before anybody has noticed, and often long enough for an election.
         let mut lasting = Duration::from_millis(200 + chance.below(5_800) as u64);
-        let is_of_one = !matches!(fault, Fault::KillAll | Fault::Fill(_));
+        // Those that come with nothing beside them: their time is their own.
+        let is_of_one = !matches!(fault, Fault::KillAll | Fault::Fill(_) | Fault::Slow(_));
         let beside = (is_of_one && chance.percent(30)).then(|| draw_beside(chance));
         if beside.is_some() {
             // Long enough for an election before it, and another during it.
@@ -187,10 +197,13 @@ impl Stage<'_> {
                 | Fault::Cut(role, _)
                 | Fault::CutPair(role, _)
                 | Fault::Fill(role)
-                | Fault::Stall(role),
+                | Fault::Stall(role)
+                | Fault::Slow(role)
+                | Fault::CutTwo(role),
             ) => self.whom(role, chance),
         };
         tell(format!("{fault:?} on node {node} for {:?}", step.lasting));
+        self.faults += 1;
         match fault {
             Fault::Kill(_) => {
                 self.group.nodes[node].kill();
@@ -242,6 +255,24 @@ impl Stage<'_> {
                 let frozen = self.disks[node].freeze();
                 self.last(node, step, chance, is_over, tell);
                 frozen.thaw();
+            }
+            Fault::Slow(_) => {
+                let began = Instant::now();
+                while began.elapsed() < step.lasting && !is_over() {
+                    let frozen = self.disks[node].freeze();
+                    wait::last(SLOW, is_over);
+                    frozen.thaw();
+                    wait::last(SLOW / 10, is_over);
+                }
+            }
+            Fault::CutTwo(_) => {
+                let mut rest = self.others(node);
+                let other = rest.swap_remove(chance.below(rest.len()));
+                for one in [node, other] {
+                    self.cut(one, &rest, Way::Both);
+                }
+                self.last(node, step, chance, is_over, tell);
+                self.network.heal();
             }
         }
         tell(format!("{fault:?} on node {node} is over"));

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use roadstead_tests::{Answer, Registry, fixture, process, wait};
+use roadstead_tests::asked::{Asked, ask};
+use roadstead_tests::{Answer, Registry, fixture, wait};
 use serde_json::Value;
 
 use super::caller::{Caller, Common, Wrong};
@@ -13,8 +14,6 @@ use super::owner::Owner;
 use super::register::{Call, Verdict};
 use super::stage::{PADDING, Stage};
 
-/// Longer than abandoned uploads live, and than collection takes to look at everything.
-const QUIET: Duration = Duration::from_secs(60);
 /// The exit code that says that there is no such repository.
 const NOT_THERE: i32 = 5;
 /// Clients of the end, apart from those of the run.
@@ -63,7 +62,7 @@ pub(super) fn check(
 /// Every node has the same state, once all have applied the same entries.
 fn states_are_equal(stage: &Stage<'_>) -> Result<(), Wrong> {
     let mut last = Vec::new();
-    let equal = wait::poll(QUIET, || {
+    let equal = wait::poll(stage.quiet, || {
         last = stage.group.nodes.iter().map(hash).collect();
         let is_same = |of: fn(&(u64, String)) -> String| {
             let first = last.first().map(of);
@@ -83,11 +82,8 @@ fn states_are_equal(stage: &Stage<'_>) -> Result<(), Wrong> {
 
 /// Up to which entry a node has applied what, as a hash.
 fn hash(node: &Registry) -> (u64, String) {
-    let mut command = node.program(&process::binary());
-    command.args(["cluster", "hash", "--output", "json"]);
-    command.args(["--address", &node.administration()]);
-    let output = command.output().expect("the binary can be run");
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let told = ask(node, &["cluster", "hash", "--output", "json"]);
+    let found: Value = serde_json::from_str(&told.out).unwrap_or_default();
     let hash = found["hash"].as_str().unwrap_or_default().to_owned();
     (found["index"].as_u64().unwrap_or_default(), hash)
 }
@@ -245,24 +241,20 @@ fn empty(stage: &Stage<'_>, names: &[String]) -> Result<(), Wrong> {
         return Err(Wrong("there are no objects to delete".to_owned()));
     }
     let node = &stage.group.nodes[0];
-    let administration = node.administration();
     let padding = (stage.padding > 0).then_some(PADDING);
     for name in names.iter().map(String::as_str).chain(padding) {
-        let mut command = node.program(&process::binary());
-        command.args(["repository", "delete", name, "--yes"]);
-        command.args(["--address", &administration]);
-        let output = command.output().expect("the binary can be run");
+        let Asked { code, error, .. } = ask(node, &["repository", "delete", name, "--yes"]);
         // None of what was to take room may have been taken.
-        let is_gone = name == PADDING && output.status.code() == Some(NOT_THERE);
-        if !(is_gone || output.status.success()) {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(Wrong(format!("{name} cannot be deleted: {said}")));
+        let is_gone = name == PADDING && code == Some(NOT_THERE);
+        if !(is_gone || code == Some(0)) {
+            return Err(Wrong(format!("{name} cannot be deleted: {error}")));
         }
     }
     let is_empty = || (objects().finished + objects().partial == 0).then_some(());
-    if wait::poll(QUIET, is_empty).is_none() {
+    if wait::poll(stage.quiet, is_empty).is_none() {
         let complaint = format!(
-            "after {QUIET:?} there are {:?} that nothing needs",
+            "after {:?} there are {:?} that nothing needs",
+            stage.quiet,
             objects()
         );
         return Err(Wrong(complaint));

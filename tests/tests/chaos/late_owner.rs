@@ -8,7 +8,7 @@ use roadstead_tests::wait::{LONG, until};
 use roadstead_tests::{Answer, folder};
 use rustix::process::Signal;
 
-use super::stage::{Stage, with_nodes};
+use super::stage::{Stage, Staging, with_nodes};
 
 const CHUNK: usize = 1_000_000;
 
@@ -102,7 +102,7 @@ fn wakes_up_late(stage: &Stage<'_>, owner: usize, seed: u64) {
 
 #[test]
 fn owner_of_an_upload_wakes_up_after_others_have_committed_it() {
-    with_nodes(3, &[], |stage| {
+    with_nodes(&Staging::of(3), |stage| {
         for seed in [10, 20] {
             let follower = stage.others(stage.group.leader())[0];
             wakes_up_late(&stage, follower, seed);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::fault::{Fault, Role, Step, Way};
-use super::run::{endure, seed};
+use super::run::{endure, play, seed};
+use super::stage::Staging;
 
 const NODES: usize = 3;
 
@@ -55,6 +56,39 @@ fn leader_is_cut_off() {
     endure("leader cut off", NODES, &seed(), |_| steps.to_vec());
 }
 
+/// The leader's an hour ahead and another's an hour behind, while the leader changes; then they are
+/// set right, which is one more jump.
+#[test]
+fn clocks_are_an_hour_off() {
+    let staging = Staging {
+        has_clocks: true,
+        ..Staging::of(3)
+    };
+    play("clocks", &staging, &seed(), |mut scene| {
+        let kill = [step(Fault::Kill(Role::Leader), 1_500, 1_500)];
+        let leader = scene.stage.group.leader();
+        let follower = scene.stage.others(leader)[0];
+        scene.tell("two clocks are an hour off");
+        scene.stage.set_clock(leader, "+1h");
+        scene.stage.set_clock(follower, "-1h");
+        scene.last(Duration::from_secs(3));
+        let told = [leader, follower].map(|node| {
+            let answer = scene.stage.group.client(node).get("/livez");
+            let hour = answer.header("date").split(' ').nth(4);
+            hour.and_then(|time| time.split(':').next())
+                .map(str::to_owned)
+        });
+        assert_ne!(told[0], told[1], "they go by the same clock");
+        scene.suffer(&kill);
+        scene.tell("all clocks are right");
+        for node in [leader, follower] {
+            scene.stage.set_clock(node, "+0");
+        }
+        scene.last(Duration::from_secs(1));
+        scene.suffer(&kill);
+    });
+}
+
 /// Of three, so that nobody can decide until one is back.
 #[test]
 fn two_are_lost_at_once() {
@@ -76,6 +110,20 @@ fn two_are_lost_at_once() {
     endure("two lost", NODES, &seed(), |_| steps.to_vec());
 }
 
+/// Of five, so that the rest decides without them; and while one more of the five is killed.
+#[test]
+fn two_of_five_are_cut_off() {
+    let steps = [
+        step(Fault::CutTwo(Role::Leader), 5_000, 500),
+        step(Fault::CutTwo(Role::Follower), 4_000, 500),
+        Step {
+            beside: Some(Fault::Kill(Role::Follower)),
+            ..step(Fault::CutTwo(Role::Leader), 6_000, 500)
+        },
+    ];
+    endure("two of five cut off", 5, &seed(), |_| steps.to_vec());
+}
+
 #[test]
 fn all_are_killed_at_once() {
     let steps = [(200, 2_500), (1_000, 1_000), (0, 500), (500, 2_000)];
@@ -84,12 +132,14 @@ fn all_are_killed_at_once() {
 }
 
 #[test]
-fn disks_are_full_and_stand_still() {
+fn disks_are_full_stand_still_and_are_slow() {
     let steps = [
         step(Fault::Fill(Role::Follower), 2_000, 500),
         step(Fault::Stall(Role::Leader), 4_000, 500),
         step(Fault::Fill(Role::Leader), 2_000, 1_000),
         step(Fault::Stall(Role::Follower), 3_000, 500),
+        step(Fault::Slow(Role::Leader), 4_000, 500),
+        step(Fault::Slow(Role::Follower), 4_000, 500),
     ];
     endure("disks", NODES, &seed(), |_| steps.to_vec());
 }

@@ -87,7 +87,7 @@ impl<'a> Owner<'a> {
         }
     }
 
-    fn push_image(&mut self) -> Result<(), Wrong> {
+    pub(super) fn push_image(&mut self) -> Result<(), Wrong> {
         self.pushed += 1;
         let seed = (self.number << 32) + self.pushed;
         let config = format!(r#"{{"architecture":"amd64","os":"linux","seed":{seed}}}"#);

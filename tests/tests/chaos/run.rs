@@ -14,7 +14,7 @@ use super::fault::Step;
 use super::finish::{self, Judged};
 use super::mover::{Mover, Series};
 use super::owner::Owner;
-use super::stage::{Stage, with_nodes};
+use super::stage::{Stage, Staging, with_nodes};
 
 /// Clients that share every tag of a repository.
 const MOVERS: usize = 3;
@@ -45,6 +45,48 @@ pub(super) fn seed() -> Seed {
     Seed::take("ROADSTEAD_CHAOS_SEED", "chaos")
 }
 
+/// What a plot is played with: a cluster that clients are at work on.
+#[derive(Debug)]
+pub(super) struct Scene<'s, 'n> {
+    pub(super) stage: &'s mut Stage<'n>,
+    common: &'s Common,
+    chance: Chance,
+}
+
+impl Scene<'_, '_> {
+    /// Whether somebody has found something wrong, so that nobody needs to go on.
+    fn has_failed(&self) -> bool {
+        self.common.has_failed.load(Ordering::Acquire)
+    }
+
+    /// Has what was begun last for a while.
+    pub(super) fn last(&self, time: Duration) {
+        wait::last(time, || self.has_failed());
+    }
+
+    /// Notes what happens, for whoever reads the journal of a failure.
+    pub(super) fn tell(&mut self, text: &str) {
+        self.stage.faults += 1;
+        self.common.journal.fault(text.to_owned());
+    }
+
+    /// Has all of these happen, one after the other.
+    pub(super) fn suffer(&mut self, steps: &[Step]) {
+        let common = self.common;
+        let has_failed = || common.has_failed.load(Ordering::Acquire);
+        for step in steps {
+            if has_failed() {
+                return;
+            }
+            self.stage.tend();
+            let tell = |text| common.journal.fault(text);
+            self.stage
+                .suffer(step, &mut self.chance, &has_failed, &tell);
+            wait::last(step.calm, has_failed);
+        }
+    }
+}
+
 /// Starts a cluster, has clients at work while all of this happens to it, and looks at everything.
 #[track_caller]
 pub(super) fn endure(
@@ -53,7 +95,22 @@ pub(super) fn endure(
     seed: &Seed,
     draw: impl Fn(&mut Chance) -> Vec<Step> + Sync,
 ) {
-    match attempt(&Crew::ALL, nodes, &[], seed, draw) {
+    play(name, &Staging::of(nodes), seed, |mut scene| {
+        // By itself: a longer schedule begins as a shorter one.
+        let steps = draw(&mut Chance::new(scene.chance.number()));
+        scene.suffer(&steps);
+    });
+}
+
+/// The same, with a plot that is more than faults, and heals what it has done.
+#[track_caller]
+pub(super) fn play(
+    name: &str,
+    staging: &Staging<'_>,
+    seed: &Seed,
+    plot: impl Fn(Scene<'_, '_>) + Sync,
+) {
+    match attempt(&Crew::ALL, staging, seed, plot) {
         Ok(text) => tell(name, &text),
         Err(Wrong(complaint)) => panic!("{complaint}"),
     }
@@ -62,15 +119,13 @@ pub(super) fn endure(
 /// The same, where it may be that something is wrong. Otherwise it says how much was tried.
 pub(super) fn attempt(
     crew: &Crew,
-    nodes: usize,
-    variables: &[(&str, &str)],
+    staging: &Staging<'_>,
     seed: &Seed,
-    draw: impl Fn(&mut Chance) -> Vec<Step> + Sync,
+    plot: impl Fn(Scene<'_, '_>) + Sync,
 ) -> Result<String, Wrong> {
-    with_nodes(nodes, variables, |mut stage| {
+    with_nodes(staging, |mut stage| {
         let mut chance = seed.chance();
-        // By itself: a longer schedule begins as a shorter one.
-        let steps = draw(&mut Chance::new(chance.number()));
+        let drawn = Chance::new(chance.number());
         let common = Common::new(stage.clients());
         let began = Instant::now();
         let series: Vec<_> = (0..crew.series).map(Series::new).collect();
@@ -84,14 +139,20 @@ pub(super) fn attempt(
                 &common,
                 &series,
                 &mut owners,
-                &steps,
                 &mut chance,
+                |stage, common| {
+                    plot(Scene {
+                        stage,
+                        common,
+                        chance: drawn.clone(),
+                    });
+                },
             )
         });
         let took = began.elapsed();
         let judged = worked.and_then(|()| finish::check(&stage, &common, &series, &owners));
         let judged = judged.map_err(|Wrong(complaint)| Wrong(complaint + "\n" + &stage.logs()))?;
-        Ok(described(&common.counts, &steps, &judged, took, &stage))
+        Ok(described(&common.counts, &judged, took, &stage))
     })
 }
 
@@ -101,8 +162,8 @@ fn work(
     common: &Common,
     series: &[Series],
     owners: &mut [Owner<'_>],
-    steps: &[Step],
     chance: &mut Chance,
+    plot: impl FnOnce(&mut Stage<'_>, &Common),
 ) -> Result<(), Wrong> {
     let mut movers = Vec::new();
     for (number, series) in series.iter().enumerate() {
@@ -126,7 +187,7 @@ fn work(
         }
         // A failure here, a node that does not start for one, is not to hide what clients say.
         let passed = panic::catch_unwind(AssertUnwindSafe(|| {
-            watched(common, || pass(stage, common, steps, chance))
+            watched(common, || pass(stage, common, plot))
         }));
         let passed = passed.unwrap_or_else(|panic| Err(Wrong(told(&*panic))));
         let joined = at_work.into_iter().map(|client| {
@@ -143,25 +204,14 @@ fn work(
     })
 }
 
-/// Has all faults pass, and heals everything, unless somebody finds something wrong meanwhile.
+/// Has the plot pass, and heals everything, unless somebody finds something wrong meanwhile.
 fn pass(
     stage: &mut Stage<'_>,
     common: &Common,
-    steps: &[Step],
-    chance: &mut Chance,
+    plot: impl FnOnce(&mut Stage<'_>, &Common),
 ) -> Result<(), Wrong> {
-    let has_failed = || common.has_failed.load(Ordering::Acquire);
-    for step in steps {
-        if has_failed() {
-            return Ok(());
-        }
-        stage.tend();
-        stage.suffer(step, chance, &has_failed, &|text| {
-            common.journal.fault(text)
-        });
-        wait::last(step.calm, has_failed);
-    }
-    if !has_failed() {
+    plot(stage, common);
+    if !common.has_failed.load(Ordering::Acquire) {
         stage.heal();
         common.journal.fault("everything is healed".to_owned());
     }
@@ -180,7 +230,7 @@ fn watched(common: &Common, work: impl FnOnce() -> Result<(), Wrong>) -> Result<
 }
 
 /// What a panic says: a client panics at an answer that no registry may give.
-fn told(panic: &(dyn Any + Send)) -> String {
+pub(super) fn told(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>();
     text.map_or_else(|| "a client has panicked".to_owned(), String::clone)
 }
@@ -193,13 +243,7 @@ fn tell(name: &str, text: &str) {
     eprintln!("chaos: {name}: {text}");
 }
 
-fn described(
-    counts: &Counts,
-    steps: &[Step],
-    judged: &Judged,
-    took: Duration,
-    stage: &Stage<'_>,
-) -> String {
+fn described(counts: &Counts, judged: &Judged, took: Duration, stage: &Stage<'_>) -> String {
     let read = |counter: &AtomicU64| counter.load(Ordering::Acquire);
     let Counts {
         answered,
@@ -223,7 +267,7 @@ fn described(
          {tags} tags, and {open} writes of unknown outcome, all linearizable ({searched:.1?} of \
          search); {manifests} images there in the end, and no object {emptied:.1?} after all was \
          deleted",
-        steps.len(),
+        stage.faults,
         stage.given_up,
         stage.ended_full,
         read(answered),

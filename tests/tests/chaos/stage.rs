@@ -1,10 +1,13 @@
 //! `Stage`: a cluster of which each node has a host and a disk of its own.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use roadstead_tests::asked::{ask, ask_json};
 use roadstead_tests::wait::{self, LONG};
 use roadstead_tests::{Client, Group, Mount, Network, Setup};
+use serde_json::Value;
 
 /// Longer than a node takes to say that it cannot answer, as a rule.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -15,6 +18,9 @@ const DISK_BYTES: u64 = 192 << 20;
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// Longer than an upload is left alone, by which it is purged.
 pub(super) const UPLOAD_AGE: Duration = Duration::from_secs(10);
+
+/// As `Stage::quiet`, far longer than it takes.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// A repository of manifests that only take room.
 pub(super) const PADDING: &str = "padding";
@@ -35,12 +41,37 @@ readingdelay: 0s
 rate: 100000
 sweep: 2s";
 
+const RIGHT: &str = "+0";
+
 const STORAGE: &str = "\
 maintenance:
   uploadpurging:
     enabled: true
     age: 10s
     interval: 1s";
+
+/// How a cluster begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Staging<'v> {
+    pub(super) nodes: usize,
+    /// How many of them found it at once. The others are to join it later.
+    pub(super) founders: usize,
+    /// For the environment of each node.
+    pub(super) variables: &'v [(&'v str, &'v str)],
+    /// Whether the clock of each can be set.
+    pub(super) has_clocks: bool,
+}
+
+impl Staging<'_> {
+    pub(super) const fn of(nodes: usize) -> Self {
+        Self {
+            nodes,
+            founders: nodes,
+            variables: &[],
+            has_clocks: false,
+        }
+    }
+}
 
 /// A running cluster.
 #[derive(Debug)]
@@ -49,6 +80,10 @@ pub(super) struct Stage<'n> {
     pub(super) group: Group,
     // After the nodes, which write there until they end.
     pub(super) disks: Vec<Mount>,
+    /// Longer than abandoned uploads live, and than collection takes to look at everything.
+    pub(super) quiet: Duration,
+    /// How often something went wrong, or was changed.
+    pub(super) faults: usize,
     /// How many starts came to no end, and were made again.
     pub(super) given_up: usize,
     /// How many nodes have ended on a full disk.
@@ -57,25 +92,36 @@ pub(super) struct Stage<'n> {
     pub(super) padding: usize,
 }
 
-/// Starts so many nodes and has the test run beside them; `variables` are for their environment.
+/// Starts the founders and has the test run beside them.
 pub(super) fn with_nodes<T: Send>(
-    nodes: usize,
-    variables: &[(&str, &str)],
+    staging: &Staging<'_>,
     test: impl FnOnce(Stage<'_>) -> T + Send,
 ) -> T {
+    let Staging {
+        nodes,
+        founders,
+        variables,
+        has_clocks,
+    } = *staging;
     Network::with(nodes, PATIENCE, |network| {
         let disks: Vec<_> = (0..nodes).map(|_| Mount::ext4(DISK_BYTES)).collect();
-        let mut group = Group::on(network, nodes, |node| {
-            let data = disks[node].path().join("metadata");
+        let mut group = Group::on(network, nodes, founders, |node| {
+            let data = data(&disks[node]);
             let setup = Setup::empty()
                 .with("cluster", CLUSTER)
                 .with("cluster", &format!("datadir: {}", data.display()))
                 .with("storage", STORAGE)
                 .with("gc", COLLECTION);
             let with = |setup: Setup, (name, value): &(&str, &str)| setup.variable(name, value);
-            variables.iter().fold(setup, with)
+            let setup = variables.iter().fold(setup, with);
+            if has_clocks {
+                set_clock(&disks[node], RIGHT);
+                setup.with_clock(&clock(&disks[node]))
+            } else {
+                setup
+            }
         });
-        for node in &mut group.nodes {
+        for node in &mut group.nodes[..founders] {
             node.spawn();
         }
         group.are_ready();
@@ -83,11 +129,30 @@ pub(super) fn with_nodes<T: Send>(
             network,
             group,
             disks,
+            quiet: QUIET,
+            faults: 0,
             given_up: 0,
             ended_full: 0,
             padding: 0,
         })
     })
+}
+
+/// Where a node keeps its metadata.
+fn data(disk: &Mount) -> PathBuf {
+    disk.path().join("metadata")
+}
+
+/// What a node's clock goes by, if it can be set.
+fn clock(disk: &Mount) -> PathBuf {
+    disk.path().join("clock")
+}
+
+fn set_clock(disk: &Mount, offset: &str) {
+    // Renamed into place: it is read all the time.
+    let fresh = disk.path().join("clock.fresh");
+    fs::write(&fresh, offset).expect("a clock can be written");
+    fs::rename(&fresh, clock(disk)).expect("a clock can be set");
 }
 
 impl Stage<'_> {
@@ -104,6 +169,58 @@ impl Stage<'_> {
         (0..self.nodes())
             .map(|node| self.group.client(node))
             .collect()
+    }
+
+    /// Sets how far a node's clock is off, such as `-1h`.
+    pub(super) fn set_clock(&self, node: usize, offset: &str) {
+        set_clock(&self.disks[node], offset);
+    }
+
+    /// Kills a node and removes all that it knew.
+    pub(super) fn wipe(&mut self, node: usize) {
+        self.group.nodes[node].kill();
+        fs::remove_dir_all(data(&self.disks[node])).expect("its folder can be removed");
+    }
+
+    /// Starts a node that is not running and has no data, so that it joins by way of another.
+    pub(super) fn join(&mut self, node: usize, by: usize) {
+        let config = self.group.nodes[node].config();
+        let text = fs::read_to_string(config).expect("its configuration can be read");
+        let is_about_others = |line: &str| {
+            let line = line.trim_start();
+            line.starts_with("members:") || line.starts_with("join:")
+        };
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        for line in lines.iter_mut().filter(|line| is_about_others(line)) {
+            *line = format!("  join: {}", self.group.address(by));
+        }
+        self.group.nodes[node].write_config(&lines.join("\n"));
+        self.group.nodes[node].spawn();
+    }
+
+    /// Waits until so many nodes vote.
+    #[track_caller]
+    pub(super) fn has_voters(&mut self, count: usize, asked: usize) {
+        let voting = wait::poll(LONG, || {
+            self.tend();
+            let told = ask(
+                &self.group.nodes[asked],
+                &["cluster", "status", "--output", "json"],
+            );
+            let status: Value = serde_json::from_str(&told.out).unwrap_or_default();
+            let members = status["members"].as_array().into_iter().flatten();
+            let voters = members.filter(|member| member["is_voter"] == true).count();
+            (voters == count).then_some(())
+        });
+        let logs = || self.logs();
+        assert!(voting.is_some(), "not {count} voters\n{}", logs());
+    }
+
+    /// The id of a node, which says who it is.
+    #[track_caller]
+    pub(super) fn id(&self, node: usize) -> String {
+        let status = ask_json(&self.group.nodes[node], &["cluster", "status"]);
+        status["answered_by"].to_string()
     }
 
     /// Starts a node that was killed, or has ended because it could not go on.

@@ -5,16 +5,10 @@ use std::time::Duration;
 
 use roadstead_tests::wait::{LONG, last, until};
 
-use super::stage::{Stage, with_nodes};
+use super::stage::{Stage, Staging, with_nodes};
 
 /// Some elections.
 const A_WHILE: Duration = Duration::from_secs(5);
-
-fn wipe(stage: &mut Stage<'_>, node: usize) {
-    stage.group.nodes[node].kill();
-    let data = stage.disks[node].path().join("metadata");
-    fs::remove_dir_all(data).expect("its folder can be removed");
-}
 
 /// Whether a write through the node is taken.
 fn takes(stage: &Stage<'_>, node: usize) -> bool {
@@ -25,7 +19,7 @@ fn takes(stage: &Stage<'_>, node: usize) -> bool {
 
 #[test]
 fn wiped_voter_does_not_make_a_quorum() {
-    with_nodes(3, &[], |mut stage| {
+    with_nodes(&Staging::of(3), |mut stage| {
         let image = stage.group.client(0).repository("a/b").push_image("t", 1);
         // The first of the members, which once founded the cluster, and another.
         for wiped in [0, 2] {
@@ -57,12 +51,12 @@ fn wiped_voter_does_not_make_a_quorum() {
 
 #[test]
 fn wiped_majority_does_not_found_another_cluster() {
-    with_nodes(3, &[], |mut stage| {
+    with_nodes(&Staging::of(3), |mut stage| {
         stage.group.client(0).repository("a/b").push_image("t", 1);
         stage.group.nodes[2].kill();
         // The founder among them.
         for node in [0, 1] {
-            wipe(&mut stage, node);
+            stage.wipe(node);
         }
         for node in [0, 1] {
             stage.group.nodes[node].spawn();
