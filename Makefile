@@ -122,10 +122,13 @@ fix: ## format the code, and repair what clippy can repair
 	cargo clippy $(selection) --all-targets --fix --allow-dirty --allow-staged
 	cargo clippy $(selection) $(slow) --fix --allow-dirty --allow-staged
 
-conformance: ## run the official conformance tool against the registry; STORES=garage puts blobs there
+# KILLS=1 has the leader of NODES=3 killed and started again every few seconds.
+conformance_settings = $(if $(STORES),CONFORMANCE_STORE=s3) \
+	$(if $(NODES),CONFORMANCE_NODES=$(NODES)) $(if $(KILLS),CONFORMANCE_KILLS=$(KILLS))
+conformance: ## run the official conformance tool; STORES=garage, NODES=3, KILLS=1
 	@deploy/setup conformance
 	cargo build $(product) --bin roadstead
-	$(if $(STORES),tests/stores/run $(STORES) -- env CONFORMANCE_STORE=s3) tests/conformance/run
+	$(if $(STORES),tests/stores/run $(STORES) --) env $(conformance_settings) tests/conformance/run
 
 bench: ## measure beside other registries; PARTS="manifest images" chooses, WRITE=file keeps the tables
 	@deploy/setup bench
