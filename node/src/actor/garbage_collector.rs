@@ -419,6 +419,8 @@ impl Handler<Look> for GarbageCollector {
                     actor.set_due(run, false);
                     actor.complain(&error);
                 }
+                // With the node, which has cut it short.
+                Err(error) if error.is_cancelled() => {}
                 Err(error) => tracing::error!(%error, "a look for garbage has ended"),
             }
         });
