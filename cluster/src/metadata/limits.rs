@@ -22,7 +22,8 @@ pub const LINKS_PER_DELETION_STEP: usize = 256;
 /// Manifests that a refused blob deletion names, as the HTTP answer promises.
 pub const REFERENCES_NAMED_MAX: usize = 10;
 
-/// Answered requests that one command drops: it adds one, so more than one is enough to shrink.
+/// Answered requests that one command drops, of earlier boots and of this one each: it adds one, so
+/// more than one is enough to shrink.
 pub const REQUESTS_DROPPED_MAX: usize = 16;
 
 /// Remembered commits that one commit looks at, and drops when they have expired.

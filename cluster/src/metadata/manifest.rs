@@ -31,17 +31,25 @@ pub(super) fn put<V: View + ?Sized>(
     if !missing.is_empty() {
         return Ok(refuse_naming(Reason::BlobUnknown, missing));
     }
-    if stored.is_none() {
-        store(transaction, moment, put)?;
-        counters.manifests += 1;
-    }
-    // Before the tags: they change the counters of the same row.
-    transaction.put(&keys::repository(repository), &counters);
+    let row = match stored {
+        Some(row) => row,
+        None => {
+            counters.manifests += 1;
+            store(transaction, moment, put)?
+        }
+    };
     for tag in &put.tags {
-        set_tag(transaction, moment, repository, tag, digest)?;
+        let is_new = set_tag(transaction, moment, repository, tag, digest)?;
+        counters.tags += u64::from(is_new);
     }
-    settle(transaction, moment, repository, digest)?;
-    renew_unheld(transaction, moment, repository, digest)?;
+    transaction.put(&keys::repository(repository), &counters);
+    // A tag of this push holds it, so that nobody has to look for another; what nothing holds
+    // counts as unheld from now.
+    let is_held = !put.tags.is_empty() || is_held(transaction, repository, digest)?;
+    let since_ms = (!is_held).then_some(moment.now_ms);
+    if row.unheld_since_ms != since_ms {
+        set_unheld(transaction, repository, digest, row, since_ms);
+    }
     Ok(done())
 }
 
@@ -69,12 +77,12 @@ fn missing_contents<V: View + ?Sized>(
     Ok(missing)
 }
 
-/// Writes the rows of a manifest that the repository did not hold.
+/// Writes the rows of a manifest that the repository did not hold, and returns its own.
 fn store<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     moment: Moment,
     put: &PutManifest,
-) -> Result<(), Fault> {
+) -> Result<Manifest, Fault> {
     let (repository, digest) = (put.repository.as_str(), put.digest.as_str());
     let row = Manifest {
         media_type: put.media_type.clone(),
@@ -116,17 +124,18 @@ fn store<V: View + ?Sized>(
         );
         settle(transaction, moment, repository, &content.digest)?;
     }
-    Ok(())
+    Ok(row)
 }
 
-/// Points a tag at a manifest of the repository.
+/// Points a tag at a manifest of the repository, which the caller settles. Returns whether the tag
+/// is new, which the caller counts.
 fn set_tag<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     moment: Moment,
     repository: &str,
     tag: &str,
     digest: &str,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let key = keys::tag(repository, tag);
     let former = transaction.row(&key)?;
     let row = Tag {
@@ -135,19 +144,14 @@ fn set_tag<V: View + ?Sized>(
     };
     transaction.put(&key, &row);
     transaction.put(&keys::tagged_by(repository, digest, tag), &Presence {});
-    match former {
-        Some(former) if former.digest == digest => {}
-        Some(former) => {
-            transaction.delete(&keys::tagged_by(repository, &former.digest, tag));
-            settle(transaction, moment, repository, &former.digest)?;
-        }
-        None => {
-            let mut counters = ensure_repository(transaction, moment, repository)?;
-            counters.tags += 1;
-            transaction.put(&keys::repository(repository), &counters);
-        }
+    let Some(former) = former else {
+        return Ok(true);
+    };
+    if former.digest != digest {
+        transaction.delete(&keys::tagged_by(repository, &former.digest, tag));
+        settle(transaction, moment, repository, &former.digest)?;
     }
-    settle(transaction, moment, repository, digest)
+    Ok(false)
 }
 
 /// Removes a tag; the manifest stays, and begins to be unheld if that was its last one.

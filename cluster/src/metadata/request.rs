@@ -51,24 +51,44 @@ pub(super) fn remember<V: View + ?Sized>(
     );
 }
 
-/// Drops the first few answers of the node that nobody will ask for, those of earlier boots among
-/// them. The look begins where the last one ended, not at rows that were removed long ago.
+/// Nodes begin to number their requests with it in every boot.
+const FIRST_SERIAL: u64 = 1;
+
+/// Drops the first few answers of the node that nobody will ask for: first those of earlier boots,
+/// which are looked for from where the last look ended, then those of this boot by their numbers,
+/// without a look, whether they are there or not.
 fn drop_answered<V: View + ?Sized>(
     transaction: &mut Transaction<'_, V>,
     node: u64,
     member: &mut Member,
 ) -> Result<(), Fault> {
-    let from = keys::request(node, member.dropped_boot, member.dropped_serial);
-    let end = keys::request(node, member.boot, member.lowest_serial);
-    let oldest = transaction.keys(&keys::requests(node), from.bytes(), REQUESTS_DROPPED_MAX)?;
-    for key in oldest {
-        if key.as_slice() >= end.bytes() {
-            break;
+    if member.dropped_boot < member.boot {
+        let from = keys::request(node, member.dropped_boot, member.dropped_serial);
+        let end = keys::request(node, member.boot, 0);
+        let oldest = transaction.keys(&keys::requests(node), from.bytes(), REQUESTS_DROPPED_MAX)?;
+        let earlier = oldest
+            .into_iter()
+            .take_while(|key| key.as_slice() < end.bytes());
+        let mut dropped = 0;
+        for key in earlier {
+            if let Some((boot, serial)) = keys::request_parts(&key) {
+                (member.dropped_boot, member.dropped_serial) = (boot, serial.saturating_add(1));
+            }
+            transaction.delete_raw(Table::Requests, key);
+            dropped += 1;
         }
-        if let Some((boot, serial)) = keys::request_parts(&key) {
-            (member.dropped_boot, member.dropped_serial) = (boot, serial.saturating_add(1));
+        if dropped == REQUESTS_DROPPED_MAX {
+            return Ok(());
         }
-        transaction.delete_raw(Table::Requests, key);
+        (member.dropped_boot, member.dropped_serial) = (member.boot, FIRST_SERIAL);
     }
+    let some = member
+        .dropped_serial
+        .saturating_add(REQUESTS_DROPPED_MAX as u64);
+    let end = member.lowest_serial.min(some);
+    for serial in member.dropped_serial..end {
+        transaction.delete(&keys::request(node, member.boot, serial));
+    }
+    member.dropped_serial = end.max(member.dropped_serial);
     Ok(())
 }
