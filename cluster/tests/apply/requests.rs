@@ -192,13 +192,15 @@ fn an_outstanding_request_keeps_its_answer_while_others_go() {
     );
 }
 
+/// How many answers to node 1 are kept.
+fn kept(machine: &Machine) -> usize {
+    let rows = machine.state.keys(&keys::requests(1), &[], usize::MAX);
+    rows.unwrap().len()
+}
+
 #[test]
 fn one_command_drops_sixteen_answers_at_most() {
     let mut machine = Machine::after("");
-    let kept = |machine: &Machine| {
-        let rows = machine.state.keys(&keys::requests(1), &[], usize::MAX);
-        rows.unwrap().len()
-    };
     for serial in 1..=40 {
         machine.given(&format!("1.1#{serial} settings"));
     }
@@ -209,6 +211,30 @@ fn one_command_drops_sixteen_answers_at_most() {
     assert_eq!(kept(&machine), 40 - 32 + 2);
     machine.given("1.1#43/41 settings");
     assert_eq!(kept(&machine), 3, "those from 41 on are outstanding");
+}
+
+#[test]
+fn numbers_that_never_came_are_passed_over() {
+    let mut machine = Machine::after("1.1#1 settings");
+    // Those between found no leader, and were given up.
+    for serial in 1_000..1_100 {
+        machine.given(&format!("1.1#{serial}/{serial} settings"));
+    }
+    assert_eq!(kept(&machine), 1);
+}
+
+#[test]
+fn many_answers_of_an_earlier_boot_go_before_those_of_this_one() {
+    let mut machine = Machine::after("");
+    for serial in 1..=40 {
+        machine.given(&format!("1.1#{serial} settings"));
+    }
+    machine.given("start 1 instance1");
+    let left = [1, 2, 3, 4].map(|serial| {
+        machine.given(&format!("1.2#{serial}/{serial} settings"));
+        kept(&machine)
+    });
+    assert_eq!(left, [40 - 16 + 1, 40 - 32 + 2, 1, 1]);
 }
 
 #[test]
