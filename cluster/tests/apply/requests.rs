@@ -195,7 +195,7 @@ fn an_outstanding_request_keeps_its_answer_while_others_go() {
 /// How many answers to node 1 are kept.
 fn kept(machine: &Machine) -> usize {
     let rows = machine.state.keys(&keys::requests(1), &[], usize::MAX);
-    rows.unwrap().len()
+    rows.expect("the state can be read").len()
 }
 
 #[test]
