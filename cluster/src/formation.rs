@@ -83,7 +83,7 @@ pub(crate) async fn find(
 }
 
 /// Says what the node waits for, now and then.
-fn say(said: &mut Option<Instant>, waits_for: &str) {
+pub(crate) fn say(said: &mut Option<Instant>, waits_for: &str) {
     if said.is_none_or(|said| said.elapsed() >= FORMATION_SAID) {
         *said = Some(Instant::now());
         tracing::info!("waiting for the cluster: {waits_for}");

@@ -3,6 +3,7 @@
 //! Cheap to clone, and usable from any runtime: Raft itself lives where `open` was called.
 
 mod backup;
+mod group;
 mod leader;
 mod members;
 mod requests;
@@ -26,6 +27,7 @@ use tokio::time::{Instant, sleep};
 use tonic::service::Routes;
 
 pub use self::backup::{BACKUP_FORMAT, Restore, restore};
+use self::group::until;
 pub use self::members::{MemberStatus, Members};
 use self::requests::Rounds;
 pub use self::requests::Seen;
@@ -336,17 +338,13 @@ impl Metadata {
         let raft = self.raft.clone();
         let place = Arc::clone(&self.shared.place);
         async move {
-            let mut metrics = raft.metrics();
-            loop {
-                if let Err(fatal) = metrics.borrow_watched().running_state.clone() {
-                    return stopped(fatal);
-                }
-                tokio::select! {
-                    changed = metrics.changed() => if changed.is_err() {
-                        return Error::Stopped("Raft has ended".into());
-                    },
-                    node = place.removed() => return Error::Removed(node),
-                }
+            let ended = until(raft.metrics(), |metrics| {
+                metrics.running_state.clone().err()
+            });
+            tokio::select! {
+                biased;
+                ended = ended => ended.map_or_else(|error| error, stopped),
+                node = place.removed() => Error::Removed(node),
             }
         }
     }

@@ -66,6 +66,10 @@ pub const DRAINED_TIME: Duration = Duration::from_secs(5);
 /// How long a client may take to send the head of a request.
 pub const REQUEST_HEAD_TIME: Duration = Duration::from_secs(15);
 
+/// How long nobody is turned away after a connection was not accepted, as happens with too many
+/// files open.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// How long an idle connection stays open: longer than the idle time of common load balancers.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 

@@ -1,8 +1,4 @@
-//! `Balancer`: haproxy before several nodes, as an operator would set it up.
-//!
-//! Round robin over the nodes whose `/readyz` says 200. A request without a body is tried elsewhere
-//! when a node does not answer it, or says that it cannot now; one with a body only as long as
-//! nothing of it was sent.
+//! `Balancer`: haproxy before several nodes, with the settings of `tests/haproxy.cfg`.
 
 use std::fmt::Write;
 use std::fs;
@@ -26,25 +22,8 @@ pub struct Balancer {
     _folder: TempDir,
 }
 
-const SETTINGS: &str = "\
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 60s
-    timeout server 60s
-    timeout check 2s
-    retries 3
-    option redispatch 1
-backend nodes
-    balance roundrobin
-    option httpchk GET /readyz
-    http-check expect status 200
-    retry-on conn-failure empty-response response-timeout 502 503 504
-    acl has_body req.hdr(content-length) -m int gt 0
-    acl has_body req.hdr(transfer-encoding) -m found
-    http-request disable-l7-retry if has_body
-    default-server check inter 100ms fall 1 rise 1
-";
+/// What it is told, but for the nodes and its own address.
+const SETTINGS: &str = include_str!("../haproxy.cfg");
 
 impl Balancer {
     /// Starts one before nodes at these addresses, and waits until it reaches one of them.

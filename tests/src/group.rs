@@ -3,9 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::asked::{Asked, ask};
 use crate::folder::{self, Objects};
 use crate::process::free_port;
 use crate::wait::{self, LONG};
@@ -16,6 +19,26 @@ const PORT: u16 = 7400;
 
 /// Nodes that have nobody to tell that they stop do so at once.
 const AT_ONCE: &str = "drain:\n  notice: 0s";
+
+/// Up to which entry a node has applied what, as a hash.
+#[derive(Debug)]
+struct State {
+    index: u64,
+    hash: String,
+}
+
+/// What a node says of its state, or why it does not.
+fn state(node: &Registry) -> Result<State, Asked> {
+    let asked = ask(node, &["cluster", "hash", "--output", "json"]);
+    if asked.code != Some(0) {
+        return Err(asked);
+    }
+    let told: Value = serde_json::from_str(&asked.out).expect("one document");
+    Ok(State {
+        index: told["index"].as_u64().expect("the index of an entry"),
+        hash: told["hash"].as_str().expect("a hash").to_owned(),
+    })
+}
 
 /// The nodes of a cluster.
 #[derive(Debug)]
@@ -199,6 +222,30 @@ impl Group {
         metrics.is_ok_and(|answer| {
             String::from_utf8_lossy(&answer.body).contains("\nroadstead_raft_is_leader 1\n")
         })
+    }
+
+    /// Waits until every node has applied the same entries; what is wrong when they have not in
+    /// time, or when what they have made of them differs.
+    ///
+    /// # Errors
+    /// What each node says, for people.
+    pub fn have_one_state(&self, limit: Duration) -> Result<(), String> {
+        let mut last = Vec::new();
+        let settled = wait::poll(limit, || {
+            last = self.nodes.iter().map(state).collect();
+            let first = last.first()?.as_ref().ok()?;
+            let is_same_entry = |told: &Result<State, Asked>| {
+                let told = told.as_ref();
+                told.is_ok_and(|told| told.index == first.index && told.index > 0)
+            };
+            let is_settled = last.iter().all(is_same_entry);
+            is_settled.then(|| last.iter().flatten().all(|told| told.hash == first.hash))
+        });
+        match settled {
+            Some(true) => Ok(()),
+            Some(false) => Err(format!("states differ at the same entry: {last:?}")),
+            None => Err(format!("nodes do not apply the same entries: {last:?}")),
+        }
     }
 
     /// The folder that the nodes share.

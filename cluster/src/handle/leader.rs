@@ -1,37 +1,25 @@
 //! What the leader does for the other nodes.
 
-use std::collections::BTreeSet;
-
-use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use roadstead_crash::{Point, point};
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::response::Outcome;
 use roadstead_proto::rpc::metadata::{AdmitNode, Command, Response};
 use roadstead_proto::rpc::peer::{JoinRequest, JoinResponse};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
-use super::requests::Leader;
+use super::group::{Leader, until};
 use super::{Metadata, StateRaft, stopped};
 use crate::clock::unix_ms;
 use crate::consensus::{Peer, Proposal, TypeConfig};
 use crate::error::Error;
-use crate::limits::RETRY_AFTER;
 use crate::network::calls;
 
 impl Metadata {
     /// Raft itself, for the services that it is heard by.
     pub(crate) fn raft(&self) -> &StateRaft {
         &self.raft
-    }
-
-    /// Which data folder a member has.
-    pub(crate) fn instance_of(&self, node: u64) -> Option<String> {
-        let metrics = self.raft.server_metrics();
-        let server = metrics.borrow_watched();
-        let peer = server.membership_config.membership().get_node(&node);
-        peer.map(|peer| peer.instance.clone())
     }
 
     /// Stamps a command and writes it, if this node leads.
@@ -42,15 +30,19 @@ impl Metadata {
         let limit = self.shared.proposal_timeout;
         let deadline = Instant::now() + limit;
         let term = self.term();
-        while !self.has_own_entry(term) {
-            // Until then what the term began with is not applied, and neither is its clock.
-            if !matches!(self.leader(), Leader::Here) || self.term() != term {
-                return Err(Error::Unavailable("the leader has changed".into()));
+        // Until then what the term began with is not applied, and neither is its clock.
+        let is_begun = until(self.raft.metrics(), |_| {
+            if self.has_own_entry(term) {
+                return Some(true);
             }
-            if Instant::now() >= deadline {
-                return Err(Error::TimedOut(limit));
-            }
-            sleep(RETRY_AFTER).await;
+            let is_over = !matches!(self.leader(), Leader::Here) || self.term() != term;
+            is_over.then_some(false)
+        });
+        match timeout_at(deadline, is_begun).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Err(Error::Unavailable("the leader has changed".into())),
+            Ok(Err(error)) => return Err(error),
+            Err(_elapsed) => return Err(Error::TimedOut(limit)),
         }
         command.now_ms = self.clock_here(term)?;
         command.unix_ms = unix_ms();
@@ -122,29 +114,6 @@ impl Metadata {
             node,
             cluster_id: cluster_id.to_owned(),
         })
-    }
-
-    fn is_settled_member(&self, node: u64) -> bool {
-        let metrics = self.raft.server_metrics();
-        let server = metrics.borrow_watched();
-        let committed = server.committed_membership_config.membership();
-        committed.get_node(&node).is_some()
-    }
-
-    /// Whether the node votes, and no change of that is under way.
-    pub(super) fn is_voter(&self, node: u64) -> bool {
-        self.settled_voters().contains(&node)
-    }
-
-    /// The nodes that vote; none while a change of that is under way.
-    pub(super) fn settled_voters(&self) -> BTreeSet<u64> {
-        let metrics = self.raft.server_metrics();
-        let server = metrics.borrow_watched();
-        let committed = server.committed_membership_config.membership();
-        match committed.get_joint_config().as_slice() {
-            [voters] => voters.clone(),
-            _ => BTreeSet::new(),
-        }
     }
 }
 

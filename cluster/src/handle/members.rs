@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::{ChangeMembers, Instant as _, ServerState};
+use openraft::{ChangeMembers, ServerState};
 use roadstead_proto::Digest;
 use roadstead_proto::rpc::metadata::RemoveNode;
 use roadstead_proto::rpc::metadata::command::Action;
@@ -20,15 +20,12 @@ use rustix::fs::statvfs;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 
+use super::group::{Leader, until};
 use super::leader::refused;
-use super::requests::Leader;
 use super::{Metadata, stopped};
 use crate::consensus::Peer;
 use crate::error::{Error, with_source};
-use crate::limits::{
-    ALIVE_TIME, CHANGE_TIME, DESCRIBE_TIME, FORMATION_LOOK, PROMOTED_LAG_MAX, RETRY_AFTER,
-    TRANSFER_TIME,
-};
+use crate::limits::{CHANGE_TIME, DESCRIBE_TIME, PROMOTED_LAG_MAX, RETRY_AFTER, TRANSFER_TIME};
 use crate::metadata::{Fault, read};
 use crate::network::calls;
 
@@ -141,24 +138,18 @@ impl Metadata {
             )));
         }
         calls::invite(address, place, place.address.clone()).await?;
-        let deadline = Instant::now() + CHANGE_TIME;
-        while Instant::now() < deadline {
-            let member = {
-                let metrics = self.raft.server_metrics();
-                let server = metrics.borrow_watched();
-                let membership = server.membership_config.membership();
-                let mut nodes = membership.nodes();
-                nodes.find_map(|(node, peer)| (peer.instance == found.instance).then_some(*node))
-            };
-            if let Some(node) = member.filter(|node| self.is_voter(*node)) {
-                return Ok(node);
-            }
-            sleep(FORMATION_LOOK).await;
+        let voter = until(self.raft.metrics(), |metrics| {
+            let mut nodes = metrics.membership_config.membership().nodes();
+            let (node, _) = nodes.find(|(_, peer)| peer.instance == found.instance)?;
+            self.is_voter(*node).then_some(*node)
+        });
+        match timeout(CHANGE_TIME, voter).await {
+            Ok(voter) => voter.map_err(|error| Status::unavailable(with_source(&error))),
+            Err(_elapsed) => Err(Status::unavailable(format!(
+                "{address} was told to join, and does not vote yet: its log says what it waits \
+                 for, and `roadstead cluster status` shows when it does"
+            ))),
         }
-        Err(Status::unavailable(format!(
-            "{address} was told to join, and does not vote yet: its log says what it waits for, \
-             and `roadstead cluster status` shows when it does"
-        )))
     }
 
     /// How this node is.
@@ -166,7 +157,10 @@ impl Metadata {
         let status = self.status();
         let role = self.raft.server_metrics().borrow_watched().state;
         let disk = statvfs(&self.shared.datadir).ok();
-        let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
+        let (disk_free_bytes, disk_bytes) = disk.map_or((0, 0), |disk| {
+            let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+            (bytes(disk.f_bavail), bytes(disk.f_blocks))
+        });
         let uptime = self.shared.began.elapsed().as_millis();
         NodeStatus {
             node: self.shared.identity.node,
@@ -184,12 +178,8 @@ impl Metadata {
             last_applied_index: status.last_applied_index,
             snapshot_index: status.snapshot_index,
             purged_index: status.purged_index,
-            disk_free_bytes: disk
-                .as_ref()
-                .map_or(0, |disk| bytes(disk.f_bavail, disk.f_frsize)),
-            disk_bytes: disk
-                .as_ref()
-                .map_or(0, |disk| bytes(disk.f_blocks, disk.f_frsize)),
+            disk_free_bytes,
+            disk_bytes,
             uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
             is_draining: self.shared.is_draining.load(Ordering::Acquire),
         }
@@ -262,12 +252,7 @@ impl Metadata {
     /// decided from then on.
     async fn check_promotion(&self, node: u64) -> Result<(), Status> {
         let members = self.describe_all().await.map_err(internal)?;
-        let answers = |node: u64| {
-            let mut members = members.iter();
-            let member = members.find(|member| member.node == node)?;
-            member.status.as_ref().ok()
-        };
-        let Some(status) = answers(node) else {
+        let Some(status) = answer_of(&members, node) else {
             return Err(Status::failed_precondition(format!(
                 "node {node} does not answer: start it first, or remove it"
             )));
@@ -281,16 +266,7 @@ impl Metadata {
         }
         let mut voters = self.settled_voters();
         voters.insert(node);
-        let needed = voters.len() / 2 + 1;
-        let there = voters.iter().filter(|voter| answers(**voter).is_some());
-        if there.count() >= needed {
-            return Ok(());
-        }
-        Err(Status::failed_precondition(format!(
-            "with node {node} there would be {} voters, of which {needed} have to answer, and \
-             fewer do: start the others first, or remove them",
-            voters.len()
-        )))
+        check_quorum(&voters, &members, &format!("with node {node}"))
     }
 
     async fn promote_here(&self, node: u64) -> Result<(), Status> {
@@ -348,11 +324,8 @@ impl Metadata {
 
     /// Whether enough nodes answer to decide without this one.
     async fn check_quorum_without(&self, node: u64, voters: &BTreeSet<u64>) -> Result<(), Status> {
-        let left: Vec<u64> = voters
-            .iter()
-            .copied()
-            .filter(|left| *left != node)
-            .collect();
+        let mut left = voters.clone();
+        left.remove(&node);
         if left.is_empty() {
             return Err(Status::failed_precondition(format!(
                 "node {node} is the only one that votes: add another before it is removed"
@@ -361,34 +334,7 @@ impl Metadata {
         // They are asked now: what was heard from a follower lately may have been its last.
         let members = self.describe_all().await;
         let members = members.map_err(internal)?;
-        let answers = |node: &u64| {
-            let mut members = members.iter();
-            members.any(|member| member.node == *node && member.status.is_ok())
-        };
-        let silent = left.iter().filter(|left| !answers(left));
-        let silent: Vec<String> = silent.map(ToString::to_string).collect();
-        let needed = left.len() / 2 + 1;
-        if left.len() - silent.len() >= needed {
-            return Ok(());
-        }
-        Err(Status::failed_precondition(format!(
-            "without node {node} there would be {} voters, of which {needed} have to answer, and \
-             these do not: {}; start them, or remove them first",
-            left.len(),
-            silent.join(", ")
-        )))
-    }
-
-    /// Whether a follower has answered lately. Only the leader knows.
-    fn is_heard_from(&self, node: u64) -> bool {
-        if node == self.shared.identity.node {
-            return true;
-        }
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let heard = metrics.heartbeat.as_ref();
-        let heard = heard.and_then(|heard| heard.get(&node).copied().flatten());
-        heard.is_some_and(|heard| heard.elapsed() < ALIVE_TIME)
+        check_quorum(&left, &members, &format!("without node {node}"))
     }
 
     /// Makes a change that has two steps, to its end whether or not somebody still waits for it.
@@ -423,26 +369,16 @@ impl Metadata {
         let wanted = to;
         let to = self.successor(to)?;
         let asked = self.raft.trigger().transfer_leader(to).await;
-        asked.map_err(|fatal| Status::unavailable(stopped(fatal).to_string()))?;
-        let mut metrics = self.raft.server_metrics();
-        let moved = async {
-            loop {
-                if let Some(leader) = metrics.borrow_watched().current_leader
-                    && leader != own
-                {
-                    return Ok(leader);
-                }
-                if metrics.changed().await.is_err() {
-                    return Err(Status::unavailable("this node has stopped"));
-                }
-            }
-        };
+        asked.map_err(|fatal| Status::unavailable(with_source(&stopped(fatal))))?;
+        let moved = until(self.raft.server_metrics(), |metrics| {
+            metrics.current_leader.filter(|leader| *leader != own)
+        });
         match timeout(TRANSFER_TIME, moved).await {
             Ok(Ok(leader)) if wanted > 0 && leader != wanted => Err(Status::failed_precondition(
                 format!("node {leader} leads now, since node {wanted} did not take over"),
             )),
             Ok(leader) => {
-                let leader = leader?;
+                let leader = leader.map_err(|error| Status::unavailable(with_source(&error)))?;
                 tracing::info!(leader, "the leadership was handed over");
                 Ok(leader)
             }
@@ -454,8 +390,8 @@ impl Metadata {
 
     fn successor(&self, to: u64) -> Result<u64, Status> {
         let own = self.shared.identity.node;
-        let others: Vec<u64> = self.settled_voters().into_iter().collect();
-        let others: Vec<u64> = others.into_iter().filter(|node| *node != own).collect();
+        let mut others = self.settled_voters();
+        others.remove(&own);
         if to > 0 {
             let refused = |reason: &str| {
                 let status = "`roadstead cluster status` shows who votes and answers";
@@ -504,13 +440,7 @@ impl Metadata {
             self.drain_here();
             return Ok(());
         }
-        let peer = {
-            let metrics = self.raft.server_metrics();
-            let server = metrics.borrow_watched();
-            let membership = server.membership_config.membership();
-            membership.get_node(&node).cloned()
-        };
-        let there = (node, peer.ok_or_else(|| unknown(node))?);
+        let there = (node, self.peer_of(node).ok_or_else(|| unknown(node))?);
         let told = self.shared.calls.drain(&there, DESCRIBE_TIME).await;
         told.map_err(|status| {
             Status::unavailable(format!(
@@ -521,7 +451,7 @@ impl Metadata {
     }
 
     pub(crate) fn drain_here(&self) {
-        self.shared.is_draining.store(true, Ordering::Release);
+        self.set_draining();
         self.shared.drains.notify_one();
     }
 
@@ -542,20 +472,10 @@ impl Metadata {
     pub async fn take_snapshot(&self, limit: Duration) -> Result<u64, Error> {
         let wanted = self.status().last_applied_index;
         self.raft.trigger().snapshot().await.map_err(stopped)?;
-        let mut metrics = self.raft.data_metrics();
-        let taken = async {
-            loop {
-                let snapshot = metrics.borrow_watched().snapshot;
-                if let Some(snapshot) = snapshot
-                    && snapshot.index >= wanted
-                {
-                    return Ok(snapshot.index);
-                }
-                if metrics.changed().await.is_err() {
-                    return Err(Error::Stopped("Raft has ended".into()));
-                }
-            }
-        };
+        let taken = until(self.raft.data_metrics(), |metrics| {
+            let snapshot = metrics.snapshot?;
+            (snapshot.index >= wanted).then_some(snapshot.index)
+        });
         let taken = timeout(limit, taken).await;
         taken.map_err(|_elapsed| Error::TimedOut(limit))?
     }
@@ -574,6 +494,34 @@ impl Metadata {
         let row = self.state.view(|view| read::member(view, node))?;
         Ok(row.is_some_and(|row| row.removed))
     }
+}
+
+/// What a member says of itself, if it answers.
+fn answer_of(members: &[MemberStatus], node: u64) -> Option<&NodeStatus> {
+    let member = members.iter().find(|member| member.node == node)?;
+    member.status.as_ref().ok()
+}
+
+/// Whether enough of those who are to vote answer. `when` says what would make them the voters.
+fn check_quorum(
+    voters: &BTreeSet<u64>,
+    members: &[MemberStatus],
+    when: &str,
+) -> Result<(), Status> {
+    let silent = voters
+        .iter()
+        .filter(|voter| answer_of(members, **voter).is_none());
+    let silent: Vec<String> = silent.map(ToString::to_string).collect();
+    let needed = voters.len() / 2 + 1;
+    if voters.len() - silent.len() >= needed {
+        return Ok(());
+    }
+    Err(Status::failed_precondition(format!(
+        "{when} there would be {} voters, of which {needed} have to answer, and these do not: {}; \
+         start them, or remove them first",
+        voters.len(),
+        silent.join(", ")
+    )))
 }
 
 fn internal(fault: Fault) -> Status {

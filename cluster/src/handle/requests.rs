@@ -20,19 +20,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::{Code, Status};
 
+use super::group::{Leader, until};
 use super::{Metadata, Release, stopped};
-use crate::consensus::Peer;
 use crate::error::Error;
 use crate::limits::{ASK_TIME, COMMAND_BYTES_MAX, LEADER_TIME, RETRY_AFTER};
 use crate::metadata::{Fault, View, read};
-
-/// Who leads, as far as this node knows.
-#[derive(Debug)]
-pub(super) enum Leader {
-    Here,
-    There((u64, Peer)),
-    Nobody,
-}
 
 /// Readers that wait for a barrier.
 #[derive(Debug, Default)]
@@ -212,13 +204,9 @@ impl Metadata {
         if owner == self.shared.identity.node {
             return;
         }
-        let peer = {
-            let metrics = self.raft.server_metrics();
-            let server = metrics.borrow_watched();
-            let membership = server.membership_config.membership();
-            membership.get_node(&owner).cloned()
+        let Some(peer) = self.peer_of(owner) else {
+            return;
         };
-        let Some(peer) = peer else { return };
         let calls = &self.shared.calls;
         let owner_there = (owner, peer);
         let asked = calls.release_upload(&owner_there, upload.to_owned(), ASK_TIME);
@@ -267,25 +255,6 @@ impl Metadata {
     pub(super) fn clock_here(&self, term: u64) -> Result<u64, Error> {
         let applied = || self.state.view(|view| read::now_ms(view));
         Ok(self.shared.clock.now_ms(term, applied)?)
-    }
-
-    pub(super) fn term(&self) -> u64 {
-        let metrics = self.raft.server_metrics();
-        metrics.borrow_watched().vote.leader_id.term
-    }
-
-    /// Who leads.
-    pub(super) fn leader(&self) -> Leader {
-        let metrics = self.raft.server_metrics();
-        let server = metrics.borrow_watched();
-        match server.current_leader {
-            Some(node) if node == self.shared.identity.node => Leader::Here,
-            Some(node) => {
-                let peer = server.membership_config.membership().get_node(&node);
-                peer.map_or(Leader::Nobody, |peer| Leader::There((node, peer.clone())))
-            }
-            None => Leader::Nobody,
-        }
     }
 
     /// Waits until the local state holds everything that was acknowledged before. Answers cluster
@@ -379,16 +348,15 @@ impl Metadata {
             match attempt {
                 Ok((index, now_ms)) => {
                     return match timeout_at(deadline, self.applied(index)).await {
-                        Ok(applied) => applied.map(|()| now_ms),
+                        Ok(Ok(())) => Ok(now_ms),
+                        Ok(Err(error)) => Err(NoBarrier::Stopped(reason_of(&error))),
                         // The node lags.
                         Err(_elapsed) => Err(NoBarrier::TimedOut(limit)),
                     };
                 }
                 Err(Error::Stopped(source)) => return Err(NoBarrier::Stopped(source.to_string())),
                 Err(error) if Instant::now() + RETRY_AFTER >= deadline => {
-                    let source = std::error::Error::source(&error).map(ToString::to_string);
-                    let reason = source.unwrap_or_else(|| error.to_string());
-                    return Err(NoBarrier::Unavailable(reason));
+                    return Err(NoBarrier::Unavailable(reason_of(&error)));
                 }
                 Err(_) => sleep(RETRY_AFTER).await,
             }
@@ -396,17 +364,12 @@ impl Metadata {
     }
 
     /// Waits until the state holds the entry.
-    async fn applied(&self, index: u64) -> Result<(), NoBarrier> {
-        let mut metrics = self.raft.data_metrics();
-        loop {
-            let applied = metrics.borrow_watched().last_applied;
-            if applied.is_some_and(|applied| applied.index >= index) {
-                return Ok(());
-            }
-            if metrics.changed().await.is_err() {
-                return Err(NoBarrier::Stopped("Raft has ended".to_owned()));
-            }
-        }
+    async fn applied(&self, index: u64) -> Result<(), Error> {
+        until(self.raft.data_metrics(), |metrics| {
+            let applied = metrics.last_applied?;
+            (applied.index >= index).then_some(())
+        })
+        .await
     }
 
     /// How far the state has to be for a read that begins now, and cluster time: of the leader.
@@ -436,17 +399,14 @@ impl Metadata {
     /// Whether this node is the only voter, leads, and has applied the first entry of its term:
     /// then everything that was ever acknowledged is applied here, and nobody has to be asked.
     pub(super) fn is_alone(&self) -> bool {
-        let metrics = self.raft.server_metrics();
-        let server = metrics.borrow_watched();
-        let term = server.vote.leader_id.term;
-        let mut voters = server.membership_config.membership().voter_ids();
-        let is_sole_voter =
-            voters.next() == Some(self.shared.identity.node) && voters.next().is_none();
-        if server.state != ServerState::Leader || !is_sole_voter {
-            return false;
-        }
-        drop(voters);
-        drop(server);
+        let term = {
+            let metrics = self.raft.server_metrics();
+            let server = metrics.borrow_watched();
+            if server.state != ServerState::Leader || !self.is_sole_voter_in(&server) {
+                return false;
+            }
+            server.vote.leader_id.term
+        };
         self.has_own_entry(term)
     }
 
@@ -477,6 +437,12 @@ fn is_outage(error: &Error) -> bool {
             Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled
         )
     })
+}
+
+/// What an error came from, where that is known: who hears it knows what has failed.
+fn reason_of(error: &Error) -> String {
+    let source = std::error::Error::source(error);
+    source.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn nobody() -> Error {

@@ -1,15 +1,15 @@
 //! What a node does from when it is open until it takes part: it founds, campaigns, or joins.
 
 use openraft::ChangeMembers;
-use openraft::async_runtime::watch::WatchReceiver;
 use roadstead_proto::rpc::peer::change_request::Change;
 use tokio::time::{Instant, sleep};
 
 use super::Metadata;
-use super::requests::Leader;
+use super::group::{Leader, until};
 use crate::error::{Error, OpenError, with_source};
+use crate::formation;
 use crate::identity::FIRST_NODE;
-use crate::limits::{ASK_TIME, FORMATION_LOOK, FORMATION_SAID};
+use crate::limits::{ASK_TIME, FORMATION_LOOK};
 use crate::metadata::read;
 
 impl Metadata {
@@ -37,7 +37,8 @@ impl Metadata {
             self.barrier().await?;
             return self.learn_cluster();
         }
-        let mut said = Instant::now();
+        // What takes no longer than usual is not worth a line.
+        let mut said = Some(Instant::now());
         loop {
             let waits_for = match self.barrier().await {
                 Err(error @ (Error::Stopped(_) | Error::Removed(_))) => return Err(error.into()),
@@ -55,10 +56,7 @@ impl Metadata {
                     }
                 }
             };
-            if said.elapsed() >= FORMATION_SAID {
-                said = Instant::now();
-                tracing::info!("waiting for the cluster: {waits_for}");
-            }
+            formation::say(&mut said, &waits_for);
             sleep(FORMATION_LOOK).await;
         }
     }
@@ -92,12 +90,7 @@ impl Metadata {
     /// Has the others know where this node is, if it was alone until now.
     async fn settle_address(&self) -> Result<(), OpenError> {
         let (node, own) = (self.shared.identity.node, self.shared.place.peer());
-        let known = {
-            let metrics = self.raft.server_metrics();
-            let server = metrics.borrow_watched();
-            let membership = server.membership_config.membership();
-            membership.get_node(&node).cloned().unwrap_or_default()
-        };
+        let known = self.peer_of(node).unwrap_or_default();
         if known == own {
             return Ok(());
         }
@@ -147,26 +140,20 @@ impl Metadata {
     /// Waits until all members that this node has founded the cluster with vote; does not wait in
     /// any later life.
     pub async fn formed(&self) {
-        let mut said = 0;
         let expected = self.shared.founded_with.len();
-        let mut metrics = self.raft.server_metrics();
-        loop {
-            let voters = self.settled_voters().len();
-            // None while a change is in its first half.
-            if voters > 0 && voters < expected && voters != said {
-                said = voters;
+        let mut said = 0;
+        while said < expected {
+            let news = until(self.raft.metrics(), |_| {
+                // None while a change is in its first half.
+                let voters = self.settled_voters().len();
+                (voters > 0 && voters != said).then_some(voters)
+            });
+            // Where Raft has ended, there is nothing to wait for.
+            let Ok(voters) = news.await else { return };
+            said = voters;
+            if voters < expected {
                 tracing::info!("waiting for the other members: {voters} of {expected} vote");
             }
-            if voters >= expected || metrics.changed().await.is_err() {
-                return;
-            }
         }
-    }
-
-    pub(super) fn is_sole_voter(&self) -> bool {
-        let metrics = self.raft.server_metrics();
-        let server = metrics.borrow_watched();
-        let mut voters = server.membership_config.membership().voter_ids();
-        voters.next() == Some(self.shared.identity.node) && voters.next().is_none()
     }
 }

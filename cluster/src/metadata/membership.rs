@@ -8,10 +8,10 @@ use roadstead_proto::rpc::metadata::{
 };
 use roadstead_proto::rpc::state::{Member, Settings};
 
-use super::keys;
 use super::refusal::{answer, done, refuse};
 use super::transaction::Transaction;
 use super::view::{Fault, View, ViewExt};
+use super::{keys, read};
 
 /// The id of the node that founds a cluster.
 const FOUNDER: u64 = 1;
@@ -51,13 +51,8 @@ pub(super) fn admit_node<V: View + ?Sized>(
     if admit.feature_level_max < level {
         return Ok(refuse(Reason::FeatureLevel));
     }
-    // Members are few: a Raft group has a handful, and removed ones are counted in dozens.
-    let members = transaction.rows(&keys::members(), &[], usize::MAX)?;
     let mut highest = FOUNDER;
-    for (key, member) in &members {
-        let Some((node, _)) = keys::split_number(key) else {
-            return Err(Fault::Corrupt("a key of `members` has no id".to_owned()));
-        };
+    for (node, member) in read::members(transaction)? {
         if member.instance == admit.instance {
             return Ok(if member.removed {
                 refuse(Reason::IdentityMismatch)
@@ -120,11 +115,7 @@ pub(super) fn restore<V: View + ?Sized>(
     settings.marker_written = false;
     settings.verify_due = true;
     transaction.put(&keys::settings(), &settings);
-    // Members are few: a Raft group has a handful, and removed ones are counted in dozens.
-    for (key, member) in transaction.rows(&keys::members(), &[], usize::MAX)? {
-        let Some((node, _)) = keys::split_number(&key) else {
-            return Err(Fault::Corrupt("a key of `members` has no id".to_owned()));
-        };
+    for (node, member) in read::members(transaction)? {
         let removed = Member {
             removed: true,
             ..member
@@ -234,8 +225,7 @@ pub(super) fn raise_feature_level<V: View + ?Sized>(
     if raise.level < settings.feature_level {
         return Ok(refuse(Reason::FeatureLevel));
     }
-    // Members are few: a Raft group has a handful, and removed ones are counted in dozens.
-    let members = transaction.rows(&keys::members(), &[], usize::MAX)?;
+    let members = read::members(transaction)?;
     let can_apply = |member: &Member| member.removed || member.feature_level_max >= raise.level;
     if !members.iter().all(|(_, member)| can_apply(member)) {
         return Ok(refuse(Reason::FeatureLevel));

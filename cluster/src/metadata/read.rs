@@ -285,11 +285,13 @@ pub fn member<V: View + ?Sized>(view: &V, node: u64) -> Result<Option<Member>, F
 pub fn members<V: View + ?Sized>(view: &V) -> Result<Vec<(u64, Member)>, Fault> {
     // Members are few: a Raft group has a handful, and removed ones are counted in dozens.
     let rows = view.rows(&keys::members(), &[], usize::MAX)?;
-    let numbered = rows.into_iter().filter_map(|(key, member)| {
-        let (node, _) = keys::split_number(&key)?;
-        Some((node, member))
+    let numbered = rows.into_iter().map(|(key, member)| {
+        let number = keys::split_number(&key);
+        let (node, _) =
+            number.ok_or_else(|| Fault::Corrupt("a key of `members` has no id".to_owned()))?;
+        Ok((node, member))
     });
-    Ok(numbered.collect())
+    numbered.collect()
 }
 
 /// The greatest cluster time that was applied.

@@ -16,11 +16,11 @@ use roadstead_proto::rpc::admin::{
 };
 use roadstead_proto::rpc::peer::InviteRequest;
 use roadstead_proto::rpc::peer::peer_client::PeerClient;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::progress;
-use super::remote::{self, EXIT_CODES, Failure, Node, Options, Output, print, print_json};
+use super::remote::{self, EXIT_CODES, Failure, Node, Options, Output, print_either};
 use crate::limits::{DRAIN_WAITED, SILENT_LOOKS, STATUS_LOOK};
 
 #[derive(Debug, Args)]
@@ -156,7 +156,7 @@ async fn ask_node(options: Options, asking: Asking) -> Result<(), Failure> {
             let id = answer.await.map_err(|error| node.failed(&error))?;
             let id = id.into_inner().node;
             let words = format!("node {id} has joined and votes");
-            say(output, &json!({ "added": id }), &words)
+            print_either(output, &json!({ "added": id }), &words)
         }
         Asking::Join { node: join } => {
             let words = format!("it joins the cluster of {join}; its log says how that goes");
@@ -164,7 +164,7 @@ async fn ask_node(options: Options, asking: Asking) -> Result<(), Failure> {
             let mut fresh = PeerClient::new(node.channel.clone());
             let answer = fresh.invite(InviteRequest { join }).await;
             answer.map_err(|error| node.failed(&error))?;
-            say(output, &document, &words)
+            print_either(output, &document, &words)
         }
         Asking::Remove { node: name } => {
             let id = find(&ask(&mut node).await?, &name)?;
@@ -172,14 +172,14 @@ async fn ask_node(options: Options, asking: Asking) -> Result<(), Failure> {
             let answer = node.client.remove_node(request).await;
             answer.map_err(|error| node.failed(&error))?;
             let words = format!("node {id} is no member any more, and its address is free");
-            say(output, &json!({ "removed": id }), &words)
+            print_either(output, &json!({ "removed": id }), &words)
         }
         Asking::Promote { node: name } => {
             let id = find(&ask(&mut node).await?, &name)?;
             let request = PromoteNodeRequest { node: id };
             let answer = node.client.promote_node(request).await;
             answer.map_err(|error| node.failed(&error))?;
-            say(output, &json!({ "voter": id }), &format!("node {id} votes"))
+            print_either(output, &json!({ "voter": id }), &format!("node {id} votes"))
         }
         Asking::Transfer { node: name } => transfer(node, output, name).await,
         Asking::Drain {
@@ -191,36 +191,29 @@ async fn ask_node(options: Options, asking: Asking) -> Result<(), Failure> {
             let index = answer.map_err(|error| node.failed(&error))?;
             let index = index.into_inner().index;
             let words = format!("a snapshot up to entry {index} is on disk");
-            say(output, &json!({ "index": index }), &words)
+            print_either(output, &json!({ "index": index }), &words)
         }
         Asking::RaiseFeatureLevel { level } => {
             let request = RaiseFeatureLevelRequest { level };
             let answer = node.client.raise_feature_level(request).await;
             answer.map_err(|error| node.failed(&error))?;
             let words = format!("the feature level is {level}");
-            say(output, &json!({ "feature_level": level }), &words)
+            print_either(output, &json!({ "feature_level": level }), &words)
         }
         Asking::LogLevel { filter } => {
             let words = format!("the node logs {filter}, until it is started again");
             let document = json!({ "filter": filter });
             let answer = node.client.set_log_level(SetLogLevelRequest { filter });
             answer.await.map_err(|error| node.failed(&error))?;
-            say(output, &document, &words)
+            print_either(output, &document, &words)
         }
         Asking::Hash => {
             let answer = node.client.hash_state(HashStateRequest {}).await;
             let found = answer.map_err(|error| node.failed(&error))?.into_inner();
             let words = format!("{} at entry {}", found.hash, found.index);
             let document = json!({ "index": found.index, "hash": found.hash });
-            say(output, &document, &words)
+            print_either(output, &document, &words)
         }
-    }
-}
-
-fn say(output: Output, document: &Value, words: &str) -> Result<(), Failure> {
-    match output {
-        Output::Json => print_json(document),
-        Output::Table => print(words),
     }
 }
 
@@ -264,7 +257,7 @@ async fn transfer(mut node: Node, output: Output, name: Option<String>) -> Resul
     let leader = answer.map_err(|error| node.failed(&error))?;
     let leader = leader.into_inner().leader;
     let words = format!("node {leader} leads");
-    say(output, &json!({ "leader": leader }), &words)
+    print_either(output, &json!({ "leader": leader }), &words)
 }
 
 async fn drain(mut node: Node, output: Output, name: &str, no_wait: bool) -> Result<(), Failure> {
@@ -276,7 +269,7 @@ async fn drain(mut node: Node, output: Output, name: &str, no_wait: bool) -> Res
     answer.map_err(|error| node.failed(&error))?;
     if no_wait {
         let words = format!("node {id} drains, and stops by itself");
-        return say(output, &json!({ "draining": id }), &words);
+        return print_either(output, &json!({ "draining": id }), &words);
     }
     let spinner = progress::spinner(output);
     spinner.set_message(format!("node {id} finishes its requests"));
@@ -306,5 +299,5 @@ async fn drain(mut node: Node, output: Output, name: &str, no_wait: bool) -> Res
     spinner.finish_and_clear();
     ended?;
     let words = format!("node {id} has stopped");
-    say(output, &json!({ "stopped": id }), &words)
+    print_either(output, &json!({ "stopped": id }), &words)
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::figures::{age, count, size, time};
 use super::progress;
-use super::remote::{EXIT_CODES, Failure, Node, Options, Output, print, print_event, print_json};
+use super::remote::{EXIT_CODES, Failure, Node, Options, Output, print, print_either, print_event};
 use super::table::Table;
 
 #[derive(Debug, Args)]
@@ -72,10 +72,7 @@ async fn show_status(mut node: Node, output: Output) -> Result<(), Failure> {
         .get_collection_status(GetCollectionStatusRequest {});
     let status = answer.await.map_err(|error| node.failed(&error))?;
     let status = status.into_inner();
-    match output {
-        Output::Json => print_json(&status_json(&status)),
-        Output::Table => print(&status_table(&status)),
-    }
+    print_either(output, &status_json(&status), &status_table(&status))
 }
 
 fn status_json(status: &CollectionStatus) -> Value {
@@ -302,23 +299,20 @@ async fn set_paused(mut node: Node, output: Output, is_paused: bool) -> Result<(
             .map(drop)
     };
     answer.map_err(|error| node.failed(&error))?;
-    match output {
-        Output::Json => print_json(&json!({ "is_paused": is_paused })),
-        Output::Table if is_paused => {
-            print("collection is paused until `roadstead gc resume`, restarts included")
-        }
-        Output::Table => print("collection goes on"),
-    }
+    let words = if is_paused {
+        "collection is paused until `roadstead gc resume`, restarts included"
+    } else {
+        "collection goes on"
+    };
+    print_either(output, &json!({ "is_paused": is_paused }), words)
 }
 
 async fn explain(mut node: Node, output: Output, digest: String) -> Result<(), Failure> {
     let answer = node.client.explain_digest(ExplainDigestRequest { digest });
     let explanation = answer.await.map_err(|error| node.failed(&error))?;
     let explanation = explanation.into_inner();
-    match output {
-        Output::Json => print_json(&explanation_json(&explanation)),
-        Output::Table => print(&explanation_words(&explanation)),
-    }
+    let words = explanation_words(&explanation);
+    print_either(output, &explanation_json(&explanation), &words)
 }
 
 fn explanation_json(explanation: &Explanation) -> Value {

@@ -236,6 +236,14 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     Err(Failure::here(""))
 }
 
+/// Prints the document for programs, or the words for people.
+pub(super) fn print_either(output: Output, document: &Value, words: &str) -> Result<(), Failure> {
+    match output {
+        Output::Json => print_json(document),
+        Output::Table => print(words),
+    }
+}
+
 /// Prints a document for programs, over several lines.
 pub(super) fn print_json(document: &Value) -> Result<(), Failure> {
     print(&format!("{document:#}"))

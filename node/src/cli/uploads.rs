@@ -5,7 +5,7 @@ use roadstead_proto::rpc::admin::{CancelUploadRequest, ListUploadsRequest, Uploa
 use serde_json::{Value, json};
 
 use super::figures::{age, size, time};
-use super::remote::{EXIT_CODES, Failure, Node, Options, Output, print, print_json};
+use super::remote::{EXIT_CODES, Failure, Node, Options, Output, print_either};
 use super::repositories::{Page, print_page};
 use super::table::{Table, left, right};
 
@@ -98,10 +98,8 @@ async fn cancel(mut node: Node, output: Output, id: String) -> Result<(), Failur
     let request = CancelUploadRequest { id: id.clone() };
     let answer = node.client.cancel_upload(request).await;
     answer.map_err(|error| node.failed(&error))?;
-    match output {
-        Output::Json => print_json(&json!({ "id": id, "is_cancelled": true })),
-        Output::Table => print(&format!("the upload {id} is cancelled")),
-    }
+    let document = json!({ "id": id, "is_cancelled": true });
+    print_either(output, &document, &format!("the upload {id} is cancelled"))
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@ use actix_web::http::header::HeaderValue;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::base;
 use super::request::request_id;
 use super::response::{API_VERSION, REQUEST_ID};
 use super::server::{Bound, Server};
 use crate::error::RegistryError;
-use crate::limits::{Capacity, DEBUG_DRAIN_SECONDS, REQUEST_HEAD_TIME};
+use crate::limits::{ACCEPT_PAUSE, Capacity, DEBUG_DRAIN_SECONDS, REQUEST_HEAD_TIME};
 
 /// Serves until the node has found its cluster.
 #[derive(Debug)]
@@ -69,8 +70,10 @@ impl Anteroom {
 
 async fn turn_away(listener: TcpListener) {
     loop {
-        // Without a connection there is nothing to end, and another look comes with the next.
-        drop(listener.accept().await);
+        if listener.accept().await.is_err() {
+            // Too many open files: some are closed in a moment.
+            sleep(ACCEPT_PAUSE).await;
+        }
     }
 }
 
@@ -88,4 +91,31 @@ async fn answer(request: HttpRequest) -> HttpResponse {
     // Whoever asks again is to meet the registry itself as soon as it is there.
     head.set_connection_type(ConnectionType::Close);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Shutdown, TcpStream};
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_gettime};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_processor_is_taken_while_the_system_gives_no_connection() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        // From now on the system refuses, as it does where no file is left.
+        let same = OwnedFd::from(listener.try_clone().unwrap());
+        TcpStream::from(same).shutdown(Shutdown::Both).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let worked = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+        let (before, time) = (worked(), ACCEPT_PAUSE * 4);
+        let ended = timeout(time, turn_away(listener)).await;
+        assert!(ended.is_err(), "some are turned away later");
+        assert!(worked() - before < time / 2, "it asks again and again");
+    }
 }

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use roadstead_tests::asked::ask_json;
 use roadstead_tests::fixture::{self, Document};
 use roadstead_tests::wait::{LONG, Over, poll, until};
 use roadstead_tests::{Client, Group, folder};
@@ -173,14 +172,7 @@ fn node_far_behind_catches_up_by_snapshot_while_writes_go_on() {
         let lost: Vec<_> = tags.difference(&found).take(5).collect();
         assert!(lost.is_empty(), "{repository} is without {lost:?}");
     }
-    until("all have applied the same", LONG, || {
-        let hashes = [0, 1, 2].map(|node| {
-            let found = ask_json(&group.nodes[node], &["cluster", "hash"]);
-            (found["index"].to_string(), found["hash"].to_string())
-        });
-        let is_one = hashes.iter().all(|found| found.0 == hashes[0].0);
-        is_one.then(|| assert!(hashes.iter().all(|found| *found == hashes[0]), "{hashes:?}"))
-    });
+    group.have_one_state(LONG).expect("one state");
     let left = arriving(&group, behind);
     assert!(left.is_empty(), "transfers have left {left:?}");
     for node in &group.nodes {

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use roadstead_tests::asked::{Asked, ask};
-use roadstead_tests::{Answer, Registry, fixture, wait};
-use serde_json::Value;
+use roadstead_tests::{Answer, fixture, wait};
 
 use super::caller::{Caller, Common, Wrong};
 use super::mover::Series;
@@ -55,37 +54,9 @@ pub(super) fn check(
     let began = Instant::now();
     empty(stage, &names)?;
     judged.emptied = began.elapsed();
-    states_are_equal(stage)?;
+    let one = stage.group.have_one_state(stage.quiet);
+    one.map_err(Wrong)?;
     Ok(judged)
-}
-
-/// Every node has the same state, once all have applied the same entries.
-fn states_are_equal(stage: &Stage<'_>) -> Result<(), Wrong> {
-    let mut last = Vec::new();
-    let equal = wait::poll(stage.quiet, || {
-        last = stage.group.nodes.iter().map(hash).collect();
-        let is_same = |of: fn(&(u64, String)) -> String| {
-            let first = last.first().map(of);
-            last.iter().all(|found| Some(of(found)) == first)
-        };
-        let all_said = last.iter().all(|found| found.0 > 0);
-        (all_said && is_same(|found| found.0.to_string())).then(|| is_same(|found| found.1.clone()))
-    });
-    match equal {
-        Some(true) => Ok(()),
-        Some(false) => Err(Wrong(format!("states differ at the same entry: {last:?}"))),
-        None => Err(Wrong(format!(
-            "nodes do not apply the same entries: {last:?}"
-        ))),
-    }
-}
-
-/// Up to which entry a node has applied what, as a hash.
-fn hash(node: &Registry) -> (u64, String) {
-    let told = ask(node, &["cluster", "hash", "--output", "json"]);
-    let found: Value = serde_json::from_str(&told.out).unwrap_or_default();
-    let hash = found["hash"].as_str().unwrap_or_default().to_owned();
-    (found["index"].as_u64().unwrap_or_default(), hash)
 }
 
 /// Reads each tag through each node, and judges its history with that.

@@ -1,9 +1,10 @@
 //! What was asked and answered, for a failure to show.
 
-use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use roadstead_tests::Recent;
 
 /// Events that are kept: minutes of a run.
 const KEPT: usize = 100_000;
@@ -26,30 +27,24 @@ pub(super) struct Event {
 /// The last events of all clients, and the faults between them.
 #[derive(Debug)]
 pub(super) struct Journal {
-    began: Instant,
-    events: Mutex<VecDeque<Event>>,
+    events: Recent<Event>,
     faults: Mutex<Vec<(Instant, String)>>,
 }
 
 impl Journal {
     pub(super) fn new() -> Self {
         Self {
-            began: Instant::now(),
-            events: Mutex::default(),
+            events: Recent::new(KEPT),
             faults: Mutex::default(),
         }
     }
 
     pub(super) fn began(&self) -> Instant {
-        self.began
+        self.events.began()
     }
 
     pub(super) fn note(&self, event: Event) {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        if events.len() == KEPT {
-            events.pop_front();
-        }
-        events.push_back(event);
+        self.events.note(event);
     }
 
     pub(super) fn fault(&self, text: String) {
@@ -59,23 +54,19 @@ impl Journal {
 
     /// The last of what happened to a subject, among the faults.
     pub(super) fn of(&self, about: &str) -> String {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = |at: &Instant| self.events.milliseconds(*at);
+        let mut lines = self.events.last(SHOWN, |event| {
+            if event.about != about {
+                return None;
+            }
+            let Event {
+                node, what, came, ..
+            } = event;
+            let answered = after(&event.answered);
+            let line = format!("to {answered:>7} node {node} {what}: {came}");
+            Some((event.sent, line))
+        });
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let after = |at: &Instant| at.duration_since(self.began).as_millis();
-        let meant = events.iter().rev().filter(|event| event.about == about);
-        let mut lines: Vec<_> = meant
-            .take(SHOWN)
-            .map(|event| {
-                let Event {
-                    node, what, came, ..
-                } = event;
-                let line = format!(
-                    "to {:>7} node {node} {what}: {came}",
-                    after(&event.answered)
-                );
-                (event.sent, line)
-            })
-            .collect();
         let faults = faults.iter();
         lines.extend(faults.map(|(at, fault)| (*at, format!("--- {fault}"))));
         lines.sort();

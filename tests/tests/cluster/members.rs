@@ -169,14 +169,7 @@ fn states_of_all_nodes_have_one_hash() {
     }
     let snapshot = ask_json(&group.nodes[1], &["cluster", "snapshot"]);
     assert!(snapshot["index"].as_u64() > Some(0));
-    until("all have applied the same", LONG, || {
-        let hashes = [0, 1, 2].map(|node| {
-            let found = ask_json(&group.nodes[node], &["cluster", "hash"]);
-            (found["index"].to_string(), found["hash"].to_string())
-        });
-        let is_one = hashes.iter().all(|found| found.0 == hashes[0].0);
-        is_one.then(|| assert!(hashes.iter().all(|found| *found == hashes[0])))
-    });
+    group.have_one_state(LONG).expect("one state");
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! What was asked and answered about each digest, for a failure to show.
 
-use std::collections::VecDeque;
-use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use roadstead_proto::Digest;
+use roadstead_tests::Recent;
 
 /// Events that are kept: minutes of a run.
 const KEPT: usize = 200_000;
@@ -30,29 +28,19 @@ pub(super) struct Event {
 
 /// The last events of all clients.
 #[derive(Debug)]
-pub(super) struct History {
-    began: Instant,
-    events: Mutex<VecDeque<Event>>,
-}
+pub(super) struct History(Recent<Event>);
 
 impl History {
     pub(super) fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            events: Mutex::default(),
-        }
+        Self(Recent::new(KEPT))
     }
 
     pub(super) fn began(&self) -> Instant {
-        self.began
+        self.0.began()
     }
 
     pub(super) fn note(&self, event: Event) {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        if events.len() == KEPT {
-            events.pop_front();
-        }
-        events.push_back(event);
+        self.0.note(event);
     }
 
     /// The last of what happened to the digests that a text names.
@@ -67,25 +55,24 @@ impl History {
 
     /// The last of what happened to these digests, in any repository.
     pub(super) fn of(&self, digests: &[Digest]) -> String {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_about = |event: &&Event| {
+        let is_about = |event: &Event| {
             digests.contains(&event.digest) || event.about.iter().any(|of| digests.contains(of))
         };
-        let meant: Vec<_> = events.iter().rev().filter(is_about).take(SHOWN).collect();
-        let mut text = String::from("the history of what it is about, in milliseconds:\n");
-        for event in meant.iter().rev() {
-            let [sent, answered] =
-                [event.sent, event.answered].map(|at| at.duration_since(self.began).as_millis());
+        let lines = self.0.last(SHOWN, |event| {
+            if !is_about(event) {
+                return None;
+            }
+            let [sent, answered] = [event.sent, event.answered].map(|at| self.0.milliseconds(at));
             let (repository, what, digest) = (&event.repository, event.what, short(&event.digest));
             let about: Vec<_> = event.about.iter().map(short).collect();
-            let _ = writeln!(
-                text,
-                "{sent:>8} to {answered:>8} {repository} {what} {digest} {}: {}",
+            Some(format!(
+                "{sent:>8} to {answered:>8} {repository} {what} {digest} {}: {}\n",
                 about.join(" "),
                 event.status
-            );
-        }
-        text
+            ))
+        });
+        let heading = "the history of what it is about, in milliseconds:\n";
+        format!("{heading}{}", lines.concat())
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::super::figures::{age, size, time};
 use super::super::progress;
-use super::super::remote::{Failure, Node, Output, print, print_json};
+use super::super::remote::{Failure, Node, Output, print, print_either, print_json};
 use super::super::table::Table;
 use crate::limits::{BACKUP_PIECE_BYTES_MAX, EVENTS_WAITING, MISSING_SHOWN};
 use crate::restoring;
@@ -48,22 +48,18 @@ pub(super) async fn back_up(mut node: Node, output: Output, path: &Path) -> Resu
         // Nobody restores what has another name; it is only in the way.
         let _ = fs::remove_file(&partial);
     })?;
-    match output {
-        Output::Json => print_json(&json!({
-            "file": path.display().to_string(),
-            "bytes": bytes,
-            "cluster_id": head.cluster_id,
-            "incarnation": head.incarnation,
-            "index": head.index,
-        })),
-        Output::Table => {
-            let mut table = facts(&head);
-            table.fact("file", format!("{}, {}", path.display(), size(bytes)));
-            let kept = age(head.reading_delay_ms);
-            table.fact("objects kept for", format!("{kept} (`gc.backupretention`)"));
-            print(&table.to_string())
-        }
-    }
+    let document = json!({
+        "file": path.display().to_string(),
+        "bytes": bytes,
+        "cluster_id": head.cluster_id,
+        "incarnation": head.incarnation,
+        "index": head.index,
+    });
+    let mut table = facts(&head);
+    table.fact("file", format!("{}, {}", path.display(), size(bytes)));
+    let kept = age(head.reading_delay_ms);
+    table.fact("objects kept for", format!("{kept} (`gc.backupretention`)"));
+    print_either(output, &document, &table.to_string())
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

@@ -11,13 +11,13 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 
-use super::super::remote::{Failure, print};
 use uuid::Uuid;
 
+use super::super::remote::{Failure, print};
 use crate::limits::{CA_DAYS, CERTIFICATE_DAYS};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -67,11 +67,7 @@ fn make(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         valid_for(&mut params, arguments.days);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &issuer)?;
-        let (path, key_path) = files(folder, name);
-        write(&key_path, &key.serialize_pem(), 0o600)?;
-        write(&path, &certificate.pem(), 0o644)?;
-        print(&format!("{} and {}", path.display(), key_path.display()))
-            .map_err(|_| "the output was closed")?;
+        save(&files(folder, name), &certificate, &key)?;
     }
     Ok(())
 }
@@ -97,8 +93,9 @@ fn valid_for(params: &mut CertificateParams, days: u32) {
 
 /// The CA of the folder, which is made if there is none.
 fn authority(folder: &Path) -> Result<Issuer<'static, KeyPair>, Box<dyn std::error::Error>> {
-    let (path, key_path) = files(folder, "ca");
-    match (fs::read_to_string(&path), fs::read_to_string(&key_path)) {
+    let files = files(folder, "ca");
+    let (path, key_path) = &files;
+    match (fs::read_to_string(path), fs::read_to_string(key_path)) {
         (Ok(certificate), Ok(key)) => {
             let key = KeyPair::from_pem(&key)
                 .map_err(|error| format!("{}: {error}", key_path.display()))?;
@@ -122,11 +119,21 @@ fn authority(folder: &Path) -> Result<Issuer<'static, KeyPair>, Box<dyn std::err
     valid_for(&mut params, CA_DAYS);
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
-    write(&key_path, &key.serialize_pem(), 0o600)?;
-    write(&path, &certificate.pem(), 0o644)?;
-    print(&format!("{} and {}", path.display(), key_path.display()))
-        .map_err(|_| "the output was closed")?;
+    save(&files, &certificate, &key)?;
     Ok(Issuer::new(params, key))
+}
+
+/// Keeps a certificate and its key in these files, and says so.
+fn save(
+    (path, key_path): &(PathBuf, PathBuf),
+    certificate: &Certificate,
+    key: &KeyPair,
+) -> Result<(), Box<dyn std::error::Error>> {
+    write(key_path, &key.serialize_pem(), 0o600)?;
+    write(path, &certificate.pem(), 0o644)?;
+    let saved = print(&format!("{} and {}", path.display(), key_path.display()));
+    saved.map_err(|_| "the output was closed")?;
+    Ok(())
 }
 
 /// Puts a file in its place as a whole: a node may be reading the former one.

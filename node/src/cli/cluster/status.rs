@@ -6,17 +6,14 @@ use roadstead_proto::rpc::admin::{ClusterStatus, Member};
 use serde_json::{Value, json};
 
 use super::super::figures::{age, size};
-use super::super::remote::{Failure, Output, print, print_event, print_json};
+use super::super::remote::{Failure, Output, print, print_either, print_event};
 use super::super::table::{Table, left, right};
 
 /// Clears a terminal and begins in its corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 pub(super) fn show(status: &ClusterStatus, output: Output) -> Result<(), Failure> {
-    match output {
-        Output::Json => print_json(&document(status)),
-        Output::Table => print(&words(status)),
-    }
+    print_either(output, &document(status), &words(status))
 }
 
 /// Shows it in the place of what was shown before.
