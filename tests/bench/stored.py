@@ -226,7 +226,7 @@ Versions: {versions}.
 """
     + f"""- Both registries keep blobs in one bucket of one store on loopback, each below a root of its own, and are measured in turn, round by round; the middle counts. Distribution runs with its S3 driver as its defaults have it.
 - **Layers**: fresh blobs of 512 MiB, POST, PATCH, PUT, one connection; {ROUNDS} rounds.
-- **Last byte to the 201**: POST, and a PUT with everything; the clock starts when the kernel has taken the last byte. The noise is what {COMMIT_ROUNDS} rounds of one size differ by. The store takes part: versitygw writes an object of several parts anew when it is completed, Garage does not.
+- **Last byte to the 201**: POST, and a PUT with everything; the clock starts when the kernel has taken the last byte. The noise is what {COMMIT_ROUNDS} rounds of one size differ by. The store takes part: versitygw writes an object of several parts anew when it is completed; Garage notes a reference for each of its blocks, which are of 10 MB and not compressed here, as docs/storage.md advises.
 - **Small images**: config, layer of 1 KiB, manifest with a tag, nothing shared, one after the other.
 - **Requests**: counted by a proxy between registry and store. Roadstead's deletes are left out, which nobody waits for, and what it asks by the clock (whose the store is, whether it is there); of Distribution everything is counted.
 - **Memory**: 32 connections send 256 MiB each, all at the same time, to a fresh server.

@@ -22,9 +22,12 @@ READY_WITHIN = 60
 STOPPED_WITHIN = 30
 BUCKET = "registry"
 
+# Blocks and compression as docs/storage.md says.
 GARAGE_CONFIG = """metadata_dir = "{folder}/metadata"
 data_dir = "{folder}/data"
 db_engine = "sqlite"
+block_size = "10M"
+compression_level = "none"
 replication_factor = 1
 rpc_bind_addr = "127.0.0.1:{rpc}"
 rpc_public_addr = "127.0.0.1:{rpc}"
