@@ -14,6 +14,7 @@ use roadstead_proto::rpc::metadata::ChangeSettings;
 use roadstead_proto::rpc::metadata::command::Action;
 use tokio::runtime;
 use tokio::sync::Mutex;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::Arbiters;
@@ -55,6 +56,7 @@ struct Shared {
     guard: StoreGuard,
     options: Options,
     pass: Mutex<Pass>,
+    sweeper: Mutex<Pass>,
     progress: Arc<Progress>,
     factor: Factor,
     is_stopping: Arc<AtomicBool>,
@@ -122,6 +124,7 @@ struct Look;
 pub(super) struct GarbageCollector {
     shared: Arc<Shared>,
     is_working: bool,
+    is_sweeping: bool,
     uploads_due: Instant,
     manifests_due: Instant,
     sweep_due: Instant,
@@ -147,6 +150,7 @@ impl Collector {
             guard,
             factor,
             is_stopping: pass.stopping(),
+            sweeper: Mutex::new(pass.beside()),
             pass: Mutex::new(pass),
             progress: Arc::default(),
             options,
@@ -158,6 +162,7 @@ impl Collector {
             manifests_due: now,
             sweep_due: now + shared.options.sweep.min(FIRST_SWEEP),
             is_working: false,
+            is_sweeping: false,
             complaint: None,
             shared: Arc::clone(&shared),
         };
@@ -270,7 +275,7 @@ fn answered<T>(
 impl Shared {
     /// What nobody asked for: only where and while it may be. `None` where it may not.
     async fn look(&self, run: Run) -> Result<Option<Counts>, CollectionError> {
-        if self.options.is_read_only || !self.metadata.status().is_leader {
+        if self.may_not_collect() {
             return Ok(None);
         }
         let mut pass = self.pass.lock().await;
@@ -278,27 +283,37 @@ impl Shared {
             pass.list_abandoned(self.options.purging.age).await?;
         }
         let before = self.progress.counts();
-        match pass.run(run, &self.progress).await {
-            Ok(()) => Ok(Some(self.progress.counts().since(&before))),
-            // Not an error that anybody has to hear of.
-            Err(
-                CollectionError::Paused
-                | CollectionError::Unverified
-                | CollectionError::NotLeader
-                | CollectionError::Stopping,
-            ) => Ok(None),
-            Err(error) => Err(error),
+        let ended = pass.run(run, &self.progress).await;
+        Ok(unless_cut_short(ended)?.map(|()| self.progress.counts().since(&before)))
+    }
+
+    /// A sweep that nobody asked for, likewise.
+    async fn sweep(&self, run: Run) -> Result<Option<()>, CollectionError> {
+        if self.may_not_collect() {
+            return Ok(None);
         }
+        let mut sweeper = self.sweeper.lock().await;
+        unless_cut_short(sweeper.sweep(run, &self.progress).await)
+    }
+
+    fn may_not_collect(&self) -> bool {
+        self.options.is_read_only || !self.metadata.status().is_leader
     }
 
     async fn collect(&self, collect: Collect) -> Result<(), CollectionError> {
         if self.options.is_read_only && !collect.run.is_dry {
             return Err(CollectionError::ReadOnly);
         }
-        let mut pass = self.pass.lock().await;
-        let progress = &collect.progress;
-        collect.before.get_or_init(|| progress.counts());
-        pass.run(collect.run, progress).await
+        let (run, progress) = (collect.run, &collect.progress);
+        {
+            let mut pass = self.pass.lock().await;
+            collect.before.get_or_init(|| progress.counts());
+            pass.run(run, progress).await?;
+        }
+        if run.sweep {
+            self.sweeper.lock().await.sweep(run, progress).await?;
+        }
+        Ok(())
     }
 
     async fn set_paused(&self, is_paused: bool) -> Result<(), CollectionError> {
@@ -330,16 +345,72 @@ impl Shared {
     }
 }
 
+/// `None` where it was cut short by what is no error that anybody has to hear of.
+fn unless_cut_short(ended: Result<(), CollectionError>) -> Result<Option<()>, CollectionError> {
+    match ended {
+        Ok(()) => Ok(Some(())),
+        Err(
+            CollectionError::Paused
+            | CollectionError::Unverified
+            | CollectionError::NotLeader
+            | CollectionError::Stopping,
+        ) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl GarbageCollector {
-    /// What is due, by this node's clock.
+    /// What a look has to look for, by this node's clock.
     fn due(&self) -> Run {
         let now = Instant::now();
         Run {
-            is_dry: false,
             uploads: now >= self.uploads_due,
             manifests: now >= self.manifests_due,
-            sweep: now >= self.sweep_due,
+            ..Run::default()
         }
+    }
+
+    /// Begins a sweep. Looks go on meanwhile.
+    fn sweep(&mut self, context: &mut Context<Self>) {
+        self.is_sweeping = true;
+        let run = Run {
+            sweep: true,
+            ..Run::default()
+        };
+        let shared = Arc::clone(&self.shared);
+        let swept = self
+            .shared
+            .runtime
+            .spawn(async move { shared.sweep(run).await });
+        let ended = swept.into_actor(self).map(move |ended, actor, _context| {
+            actor.is_sweeping = false;
+            actor.note_end(run, ended);
+        });
+        context.spawn(ended);
+    }
+
+    /// Takes in how what was due has ended; its answer, if it was done.
+    fn note_end<T>(
+        &mut self,
+        run: Run,
+        ended: Result<Result<Option<T>, CollectionError>, JoinError>,
+    ) -> Option<T> {
+        match ended {
+            Ok(Ok(answer)) => {
+                if answer.is_some() {
+                    self.set_due(run, true);
+                }
+                return answer;
+            }
+            Ok(Err(error)) => {
+                self.set_due(run, false);
+                self.complain(&error);
+            }
+            // With the node, which has cut it short.
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => tracing::error!(%error, "a look for garbage has ended"),
+        }
+        None
     }
 
     /// Sets when what was due is due again: after its interval if it was done, soon if it failed.
@@ -395,6 +466,9 @@ impl Handler<Look> for GarbageCollector {
     type Result = ();
 
     fn handle(&mut self, _look: Look, context: &mut Context<Self>) {
+        if !self.is_sweeping && Instant::now() >= self.sweep_due {
+            self.sweep(context);
+        }
         if self.is_working {
             return;
         }
@@ -406,22 +480,10 @@ impl Handler<Look> for GarbageCollector {
             .spawn(async move { shared.look(run).await });
         let ended = looked.into_actor(self).map(move |ended, actor, context| {
             actor.is_working = false;
-            match ended {
-                Ok(Ok(Some(counts))) => {
-                    actor.set_due(run, true);
-                    // There may be more of it by now.
-                    if counts.is_any() {
-                        context.notify(Look);
-                    }
-                }
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => {
-                    actor.set_due(run, false);
-                    actor.complain(&error);
-                }
-                // With the node, which has cut it short.
-                Err(error) if error.is_cancelled() => {}
-                Err(error) => tracing::error!(%error, "a look for garbage has ended"),
+            let counts = actor.note_end(run, ended);
+            // There may be more of it by now.
+            if counts.is_some_and(|counts| counts.is_any()) {
+                context.notify(Look);
             }
         });
         context.spawn(ended);

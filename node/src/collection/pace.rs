@@ -3,8 +3,8 @@
 //! Slowness is that of the requests that move few bytes (`Metrics::recent_latency`), since the time
 //! of a large blob says nothing. Invariant: the factor stays between `PACE_FACTOR_MIN` and 1.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -12,12 +12,17 @@ use tokio::time::{Instant, sleep_until};
 use crate::limits::{PACE_FACTOR_MIN, PACE_LOOK, SLOW_REQUEST};
 use crate::telemetry::Metrics;
 
-/// The pace. It belongs to one worker; who asks for the factor shares it by [`Pace::factor`].
-#[derive(Debug)]
+/// The pace. Workers that have clones of it keep to the rate together.
+#[derive(Debug, Clone)]
 pub struct Pace {
     rate: u32,
     metrics: Arc<Metrics>,
     factor: Factor,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Debug)]
+struct Taken {
     looked: Instant,
     // When the objects that were taken so far are paid for.
     free_at: Instant,
@@ -46,8 +51,10 @@ impl Pace {
             rate: rate.max(1),
             metrics,
             factor: Factor(Arc::new(AtomicU64::new(1.0_f64.to_bits()))),
-            looked: now,
-            free_at: now,
+            taken: Arc::new(Mutex::new(Taken {
+                looked: now,
+                free_at: now,
+            })),
         }
     }
 
@@ -63,21 +70,26 @@ impl Pace {
     }
 
     /// Waits until `count` more objects are allowed.
-    pub(super) async fn take(&mut self, count: usize) {
+    pub(super) async fn take(&self, count: usize) {
+        sleep_until(self.free_after(count)).await;
+    }
+
+    fn free_after(&self, count: usize) -> Instant {
         let now = Instant::now();
-        if now.duration_since(self.looked) >= PACE_LOOK {
-            self.looked = now;
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.duration_since(taken.looked) >= PACE_LOOK {
+            taken.looked = now;
             self.adjust();
         }
         let rate = f64::from(self.rate) * self.factor.get();
         let cost = Duration::from_secs_f64(count as f64 / rate);
         // What was not used while there was nothing to do is not saved up.
-        self.free_at = self.free_at.max(now) + cost;
-        sleep_until(self.free_at).await;
+        taken.free_at = taken.free_at.max(now) + cost;
+        taken.free_at
     }
 
     /// Half as fast when requests are slow, a little faster when they are not.
-    fn adjust(&mut self) {
+    fn adjust(&self) {
         let is_slow = self
             .metrics
             .recent_latency()
@@ -93,10 +105,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_the_rate_is_taken() {
-        let mut pace = Pace::new(100, Arc::new(Metrics::new()));
+        let pace = Pace::new(100, Arc::new(Metrics::new()));
+        let other = pace.clone();
         let started = Instant::now();
-        for _ in 0..50 {
+        for _ in 0..25 {
             pace.take(10).await;
+            other.take(10).await;
         }
         assert_eq!(started.elapsed().as_secs(), 5);
     }
@@ -104,7 +118,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_requests_slow_it_down_and_it_recovers() {
         let metrics = Arc::new(Metrics::new());
-        let mut pace = Pace::new(100, Arc::clone(&metrics));
+        let pace = Pace::new(100, Arc::clone(&metrics));
         let factor = pace.factor();
         for _ in 0..20 {
             metrics.note_latency(SLOW_REQUEST * 3);

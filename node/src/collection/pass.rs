@@ -48,11 +48,11 @@ pub struct Run {
     pub uploads: bool,
     /// Untagged manifests.
     pub manifests: bool,
-    /// Objects that nothing names.
+    /// Objects that nothing names: a [`Pass::sweep`] of its own.
     pub sweep: bool,
 }
 
-/// The collector at work. There is one on a node.
+/// A worker of the collector. A node has two: one looks, and one sweeps.
 #[derive(Debug)]
 pub struct Pass {
     pub(super) tools: Tools,
@@ -82,19 +82,39 @@ impl Pass {
         }
     }
 
+    /// Another worker, which keeps to the same pace and stops with this one.
+    pub fn beside(&self) -> Self {
+        Self {
+            is_stopping: Arc::clone(&self.is_stopping),
+            ..Self::new(self.tools.clone(), self.pace.clone())
+        }
+    }
+
     /// Where to say that the node is about to stop: then no further step is taken.
     pub fn stopping(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_stopping)
     }
 
-    /// Looks for everything that `run` names, and for condemnable links and reclaimed objects.
-    /// What was done is counted in `progress`, also when it ends early.
+    /// Looks for what `run` names, but for what a sweep does, and for condemnable links and
+    /// reclaimed objects. What was done is counted in `progress`, also when it ends early.
     ///
     /// # Errors
     /// [`CollectionError`]; what was begun goes on with the next pass.
     pub async fn run(&mut self, run: Run, progress: &Progress) -> Result<(), CollectionError> {
         let ended = self.steps(run, progress).await;
         progress.enter(Phase::Idle);
+        ended
+    }
+
+    /// Looks at everything in the store, and deletes what nothing names. It takes as long as the
+    /// store takes to list it all, which is why nothing else waits for it.
+    ///
+    /// # Errors
+    /// [`CollectionError`]; the next one begins anew.
+    pub async fn sweep(&mut self, run: Run, progress: &Progress) -> Result<(), CollectionError> {
+        progress.set_sweeping(true);
+        let ended = sweep::sweep(self, run, progress).await;
+        progress.set_sweeping(false);
         ended
     }
 
@@ -116,10 +136,6 @@ impl Pass {
         if run.manifests {
             progress.enter(Phase::ExpireManifests);
             self.expire_manifests(run, progress).await?;
-        }
-        if run.sweep {
-            progress.enter(Phase::Sweep);
-            sweep::sweep(self, run, progress).await?;
         }
         Ok(())
     }

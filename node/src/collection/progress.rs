@@ -102,6 +102,7 @@ pub struct Progress(Mutex<State>);
 #[derive(Debug, Default, Clone)]
 struct State {
     phase: Phase,
+    is_sweeping: bool,
     counts: Counts,
     swept: Option<Swept>,
     backlog: Option<Backlog>,
@@ -112,9 +113,13 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it is at.
+    /// What it is at. A sweep goes on beside everything else, and shows where there is nothing else.
     pub fn phase(&self) -> Phase {
-        self.state().phase
+        let state = self.state();
+        match state.phase {
+            Phase::Idle if state.is_sweeping => Phase::Sweep,
+            phase => phase,
+        }
     }
 
     /// What was done.
@@ -138,6 +143,10 @@ impl Progress {
 
     pub(super) fn enter(&self, phase: Phase) {
         self.state().phase = phase;
+    }
+
+    pub(super) fn set_sweeping(&self, is_sweeping: bool) {
+        self.state().is_sweeping = is_sweeping;
     }
 
     pub(super) fn count(&self, add: impl FnOnce(&mut Counts)) {

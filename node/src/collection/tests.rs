@@ -24,6 +24,7 @@ use crate::upload::{self, Chunk, Piece, Upload};
 
 mod leftovers;
 mod shim;
+mod sweeping;
 mod verify;
 
 use shim::Shim;
@@ -157,6 +158,9 @@ impl Node {
     async fn run(&mut self, run: Run) -> Result<Counts, CollectionError> {
         let before = self.progress.counts();
         self.pass.run(run, &self.progress).await?;
+        if run.sweep {
+            self.pass.sweep(run, &self.progress).await?;
+        }
         Ok(self.progress.counts().since(&before))
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Shim {
     leftovers: Mutex<BTreeSet<ObjectKey>>,
     asked: Notify,
     gate: Arc<Semaphore>,
+    // Whether a listing never comes to its end.
+    is_listing_for_ever: AtomicBool,
 }
 
 /// Holds deletes back until it is released.
@@ -55,6 +57,7 @@ impl Default for Shim {
             leftovers: Mutex::default(),
             asked: Notify::new(),
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS / 2)),
+            is_listing_for_ever: AtomicBool::new(false),
         }
     }
 }
@@ -68,6 +71,11 @@ impl Shim {
     pub(super) fn hold_deletes(&self) -> Gate {
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
         Gate(Arc::clone(&self.gate))
+    }
+
+    /// From now on nobody sees the end of a listing.
+    pub(super) fn list_for_ever(&self) {
+        self.is_listing_for_ever.store(true, Ordering::Relaxed);
     }
 
     /// From now on exactly these keys cannot be deleted.
@@ -226,7 +234,11 @@ impl BlobStore for Shim {
         });
         let beside: Vec<_> = beside.collect();
         let listed = self.inner.list(prefix);
-        listed.chain(futures::stream::iter(beside)).boxed()
+        let listed = listed.chain(futures::stream::iter(beside));
+        if self.is_listing_for_ever.load(Ordering::Relaxed) {
+            return listed.chain(futures::stream::pending()).boxed();
+        }
+        listed.boxed()
     }
 
     async fn redirect_url(&self, key: &ObjectKey, valid_for: Duration) -> Result<Option<Url>> {
