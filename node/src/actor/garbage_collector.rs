@@ -1,10 +1,10 @@
 //! `GarbageCollector`: one on every node, at work on the one that leads.
 //!
 //! It decides when to look; what a look does is in `crate::collection`. At most one look is under
-//! way, whoever asked for it.
+//! way, and at most one sweep beside it, whoever asked for them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
@@ -19,7 +19,9 @@ use tokio::time::Instant;
 
 use super::Arbiters;
 use super::mailbox::{Mailbox, Undelivered};
-use crate::collection::{CollectionError, Counts, Factor, Pace, Pass, Progress, Run, Swept, Tools};
+use crate::collection::{
+    CollectionError, Counts, Factor, Pace, Pass, Phase, Progress, Run, Swept, Tools,
+};
 use crate::config;
 use crate::error::{RegistryError, outcome};
 use crate::limits::{
@@ -94,13 +96,11 @@ pub struct Status {
     pub reading_delay_ms: u64,
 }
 
-/// A look that somebody asked for.
+/// A look that somebody asked for, with its sweep.
 #[derive(Debug)]
 pub struct Running {
-    /// How far it is.
+    /// How far it is, and what it has done.
     pub progress: Arc<Progress>,
-    /// What had been counted when it began; unset while another look is under way.
-    pub before: Arc<OnceLock<Counts>>,
     /// Its end.
     pub ended: tokio::task::JoinHandle<Result<(), RegistryError>>,
 }
@@ -111,7 +111,6 @@ pub struct Running {
 struct Collect {
     run: Run,
     progress: Arc<Progress>,
-    before: Arc<OnceLock<Counts>>,
 }
 
 /// Look whether there is something to do.
@@ -173,23 +172,22 @@ impl Collector {
         }
     }
 
-    /// Looks for garbage now, after a look that is under way.
+    /// Looks for garbage now, after a look that is under way, and sweeps likewise.
     pub fn collect(&self, run: Run) -> Running {
-        let progress = if run.is_dry {
-            Arc::default()
+        let progress = Arc::new(if run.is_dry {
+            Progress::default()
         } else {
-            Arc::clone(&self.shared.progress)
-        };
-        let (mailbox, before) = (self.mailbox.clone(), Arc::default());
+            Progress::of_run(Arc::clone(&self.shared.progress))
+        });
+        progress.wait(Phase::AwaitLook);
+        let mailbox = self.mailbox.clone();
         let collect = Collect {
             run,
             progress: Arc::clone(&progress),
-            before: Arc::clone(&before),
         };
         let asked = async move { answered(mailbox.ask(collect).await) };
         Running {
             progress,
-            before,
             ended: self.shared.runtime.spawn(asked),
         }
     }
@@ -304,14 +302,13 @@ impl Shared {
         if self.options.is_read_only && !collect.run.is_dry {
             return Err(CollectionError::ReadOnly);
         }
-        let (run, progress) = (collect.run, &collect.progress);
-        {
-            let mut pass = self.pass.lock().await;
-            collect.before.get_or_init(|| progress.counts());
-            pass.run(run, progress).await?;
-        }
+        let Collect { run, progress } = &collect;
+        self.pass.lock().await.run(*run, progress).await?;
         if run.sweep {
-            self.sweeper.lock().await.sweep(run, progress).await?;
+            progress.wait(Phase::AwaitSweep);
+            let mut sweeper = self.sweeper.lock().await;
+            progress.wait(Phase::Idle);
+            sweeper.sweep(*run, progress).await?;
         }
         Ok(())
     }
@@ -371,7 +368,7 @@ impl GarbageCollector {
     }
 
     /// Begins a sweep. Looks go on meanwhile.
-    fn sweep(&mut self, context: &mut Context<Self>) {
+    fn begin_sweep(&mut self, context: &mut Context<Self>) {
         self.is_sweeping = true;
         let run = Run {
             sweep: true,
@@ -408,7 +405,7 @@ impl GarbageCollector {
             }
             // With the node, which has cut it short.
             Err(error) if error.is_cancelled() => {}
-            Err(error) => tracing::error!(%error, "a look for garbage has ended"),
+            Err(error) => tracing::error!(%error, "collection has ended"),
         }
         None
     }
@@ -467,7 +464,7 @@ impl Handler<Look> for GarbageCollector {
 
     fn handle(&mut self, _look: Look, context: &mut Context<Self>) {
         if !self.is_sweeping && Instant::now() >= self.sweep_due {
-            self.sweep(context);
+            self.begin_sweep(context);
         }
         if self.is_working {
             return;

@@ -13,7 +13,7 @@ use tonic::Status;
 use super::events::{Events, Teller, events};
 use super::{Tools, status};
 use crate::actor::Running;
-use crate::collection::{Counts, Phase, Run, Swept};
+use crate::collection::{Counts, Run, Swept};
 use crate::error::RegistryError;
 use crate::limits::{BACKLOG_COUNTED, EXPLAINED, PROGRESS_TOLD};
 
@@ -83,18 +83,18 @@ pub(super) fn run(
         sweep: request.sweep,
     };
     let running = tools.collector.collect(run);
-    events(stopped, move |teller| tell(running, run, teller))
+    events(stopped, move |teller| tell(running, teller))
 }
 
 /// Tells how far a look is until it ends or nobody listens.
-async fn tell(mut running: Running, run: Run, teller: Teller<CollectionProgress>) {
+async fn tell(mut running: Running, teller: Teller<CollectionProgress>) {
     let mut ticks = interval(PROGRESS_TOLD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ended = loop {
         tokio::select! {
             ended = &mut running.ended => break ended,
             _ = ticks.tick() => {
-                if teller.send(Ok(progress(&running, run, false))).await.is_err() {
+                if teller.send(Ok(progress(&running, false))).await.is_err() {
                     return;
                 }
             }
@@ -102,33 +102,20 @@ async fn tell(mut running: Running, run: Run, teller: Teller<CollectionProgress>
     };
     let ended = ended.unwrap_or(Err(RegistryError::Draining));
     // What was done before it failed is told too.
-    let told = teller
-        .send(Ok(progress(&running, run, ended.is_ok())))
-        .await;
+    let told = teller.send(Ok(progress(&running, ended.is_ok()))).await;
     if let (Ok(()), Err(error)) = (told, ended) {
         // Nobody has to listen.
         let _ = teller.send(Err(status::of(&error))).await;
     }
 }
 
-fn progress(running: &Running, run: Run, is_finished: bool) -> CollectionProgress {
-    let Some(before) = running.before.get() else {
-        return CollectionProgress {
-            phase: "waiting for a look that is under way".to_owned(),
-            collected: Some(Collected::default()),
-            is_finished,
-            sweep: None,
-        };
-    };
-    let (phase, counts) = (running.progress.phase(), running.progress.counts());
-    // Before its own sweep begins, the last one is another's.
-    let is_its_own = run.sweep && (is_finished || phase == Phase::Sweep);
-    let swept = running.progress.swept().filter(|_| is_its_own);
+fn progress(running: &Running, is_finished: bool) -> CollectionProgress {
+    let progress = &running.progress;
     CollectionProgress {
-        phase: phase.as_str().to_owned(),
-        collected: Some(collected(&counts.since(before))),
+        phase: progress.phase().as_str().to_owned(),
+        collected: Some(collected(&progress.counts())),
         is_finished,
-        sweep: swept.as_ref().map(sweep),
+        sweep: progress.swept().as_ref().map(sweep),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `Pass`: one look for garbage, from the oldest to the youngest, in bounded steps.
+//! `Pass`: a worker that looks for garbage, from the oldest to the youngest, in bounded steps.
 //!
 //! It may be cut off between any two steps, sleep, or run beside a pass of another node: each
 //! command is checked again when it is applied, and a delete hits a key that is not used again.
@@ -112,6 +112,8 @@ impl Pass {
     /// # Errors
     /// [`CollectionError`]; the next one begins anew.
     pub async fn sweep(&mut self, run: Run, progress: &Progress) -> Result<(), CollectionError> {
+        // A store is not listed for nothing.
+        self.check(run).await?;
         progress.set_sweeping(true);
         let ended = sweep::sweep(self, run, progress).await;
         progress.set_sweeping(false);

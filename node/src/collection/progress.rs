@@ -1,6 +1,6 @@
 //! What collection has done, and what it is at.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use roadstead_cluster::garbage::Backlog;
@@ -18,7 +18,8 @@ pub struct Counts {
     pub objects: u64,
     /// Their bytes, as far as they are known.
     pub bytes: u64,
-    /// Objects that nothing named, deleted as well.
+    /// Objects that nothing named, deleted as well. One that was deleted in its turn while a sweep
+    /// looked is among them.
     pub orphans: u64,
     /// Unfinished writes that were discarded beside an object. One that was finished while a sweep
     /// looked is among them.
@@ -55,6 +56,8 @@ impl Counts {
 pub enum Phase {
     #[default]
     Idle,
+    AwaitLook,
+    AwaitSweep,
     ExpireUploads,
     ExpireManifests,
     Condemn,
@@ -67,6 +70,8 @@ impl Phase {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
+            Self::AwaitLook => "waiting for a look that is under way",
+            Self::AwaitSweep => "waiting for a sweep that is under way",
             Self::ExpireUploads => "expiring uploads",
             Self::ExpireManifests => "expiring manifests",
             Self::Condemn => "condemning links",
@@ -97,7 +102,11 @@ pub struct Swept {
 
 /// What collection has done and is at, shared between who works and who asks.
 #[derive(Debug, Default)]
-pub struct Progress(Mutex<State>);
+pub struct Progress {
+    state: Mutex<State>,
+    // All that counts here counts there too.
+    node: Option<Arc<Progress>>,
+}
 
 #[derive(Debug, Default, Clone)]
 struct State {
@@ -109,11 +118,19 @@ struct State {
 }
 
 impl Progress {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// That of one run, which is part of what the node does.
+    pub fn of_run(node: Arc<Progress>) -> Self {
+        Self {
+            state: Mutex::default(),
+            node: Some(node),
+        }
     }
 
-    /// What it is at. A sweep goes on beside everything else, and shows where there is nothing else.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it is at. A sweep goes on beside everything else, and shows when there is nothing else.
     pub fn phase(&self) -> Phase {
         let state = self.state();
         match state.phase {
@@ -141,19 +158,36 @@ impl Progress {
         self.state().backlog = Some(backlog);
     }
 
+    /// Another's turn comes first. The node is at something else meanwhile.
+    pub(crate) fn wait(&self, phase: Phase) {
+        self.state().phase = phase;
+    }
+
     pub(super) fn enter(&self, phase: Phase) {
         self.state().phase = phase;
+        if let Some(node) = &self.node {
+            node.enter(phase);
+        }
     }
 
     pub(super) fn set_sweeping(&self, is_sweeping: bool) {
         self.state().is_sweeping = is_sweeping;
+        if let Some(node) = &self.node {
+            node.set_sweeping(is_sweeping);
+        }
     }
 
-    pub(super) fn count(&self, add: impl FnOnce(&mut Counts)) {
+    pub(super) fn count(&self, add: impl Fn(&mut Counts)) {
         add(&mut self.state().counts);
+        if let Some(node) = &self.node {
+            node.count(add);
+        }
     }
 
-    pub(super) fn sweep(&self, swept: &Swept) {
+    pub(super) fn note_sweep(&self, swept: &Swept) {
         self.state().swept = Some(swept.clone());
+        if let Some(node) = &self.node {
+            node.note_sweep(swept);
+        }
     }
 }

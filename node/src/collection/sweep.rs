@@ -38,10 +38,11 @@ pub(super) async fn sweep(
         ..Swept::default()
     };
     let started = Instant::now();
+    progress.note_sweep(&swept);
     let ended = look_at_all(pass, run, progress, &mut swept, started).await;
     swept.duration = started.elapsed();
     swept.error = ended.as_ref().err().map(ToString::to_string);
-    progress.sweep(&swept);
+    progress.note_sweep(&swept);
     ended
 }
 
@@ -54,31 +55,26 @@ async fn look_at_all(
 ) -> Result<(), CollectionError> {
     pass.tools.guard.look().await?;
     let store = std::sync::Arc::clone(&pass.tools.store);
-    let mut listed = store.list(path::OBJECTS_PREFIX);
-    let mut step: Vec<ObjectInfo> = Vec::with_capacity(COLLECTED_PER_STEP);
-    loop {
-        let entry = listed.next().await;
-        let is_end = entry.is_none();
-        match entry {
-            Some(Ok(info)) if info.key.is_of_upload() => step.push(info),
-            // Somebody else's, whatever it is.
-            Some(Ok(_)) => swept.foreign += 1,
-            Some(Err(StoreError::InvalidKey { .. })) => swept.foreign += 1,
-            Some(Err(error)) => return Err(error.into()),
-            None => {}
+    // What was listed does not wait for the store to list more: it may be gone in its turn by then.
+    let listed = store.list(path::OBJECTS_PREFIX);
+    let mut steps = listed.ready_chunks(COLLECTED_PER_STEP);
+    while let Some(entries) = steps.next().await {
+        let mut step = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match entry {
+                Ok(info) if info.key.is_of_upload() => step.push(info),
+                // Somebody else's, whatever it is.
+                Ok(_) | Err(StoreError::InvalidKey { .. }) => swept.foreign += 1,
+                Err(error) => return Err(error.into()),
+            }
         }
-        if step.len() == COLLECTED_PER_STEP || is_end {
-            pass.check(run).await?;
-            swept.objects += step.len() as u64;
-            look_up(pass, run, progress, &step, swept).await?;
-            swept.duration = started.elapsed();
-            progress.sweep(swept);
-            step.clear();
-        }
-        if is_end {
-            return Ok(());
-        }
+        pass.check(run).await?;
+        swept.objects += step.len() as u64;
+        look_up(pass, run, progress, &step, swept).await?;
+        swept.duration = started.elapsed();
+        progress.note_sweep(swept);
     }
+    Ok(())
 }
 
 /// Looks up what was listed before, and removes of it what nothing names.
@@ -116,9 +112,14 @@ async fn remove(
     if count == 0 || run.is_dry {
         return Ok((count, 0));
     }
-    let keys = found.iter().map(|info| info.key.as_str());
-    let removed = pass.remove(keys, removal).await?;
-    let gone = removed.into_iter().filter(|is_gone| *is_gone).count() as u64;
+    let mut gone = 0;
+    // No more at once than a look takes, which has to wait for its turn.
+    for step in found.chunks(pass.pace.batch(COLLECTED_PER_STEP)) {
+        pass.check(run).await?;
+        let keys = step.iter().map(|info| info.key.as_str());
+        let removed = pass.remove(keys, removal).await?;
+        gone += removed.into_iter().filter(|is_gone| *is_gone).count() as u64;
+    }
     let first = found.first().map(|info| info.key.as_str());
     let what = match removal {
         Removal::Everything => "objects that nothing names were deleted",

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ pub(super) struct Shim {
     gate: Arc<Semaphore>,
     // Whether a listing never comes to its end.
     is_listing_for_ever: AtomicBool,
+    listings: AtomicU64,
 }
 
 /// Holds deletes back until it is released.
@@ -58,6 +59,7 @@ impl Default for Shim {
             asked: Notify::new(),
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS / 2)),
             is_listing_for_ever: AtomicBool::new(false),
+            listings: AtomicU64::new(0),
         }
     }
 }
@@ -71,6 +73,11 @@ impl Shim {
     pub(super) fn hold_deletes(&self) -> Gate {
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
         Gate(Arc::clone(&self.gate))
+    }
+
+    /// How often it was listed.
+    pub(super) fn listings(&self) -> u64 {
+        self.listings.load(Ordering::Relaxed)
     }
 
     /// From now on nobody sees the end of a listing.
@@ -225,6 +232,7 @@ impl BlobStore for Shim {
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo>> {
+        self.listings.fetch_add(1, Ordering::Relaxed);
         let beside = self.leftovers().into_iter().map(|key| {
             Ok(ObjectInfo {
                 key,

@@ -11,6 +11,9 @@ use crate::config::UploadPurging;
 /// Far longer than anything takes: reaching it means that something hangs.
 const LONG: Duration = Duration::from_secs(20);
 
+/// Of what is not to come about here.
+const NEVER: Duration = Duration::from_secs(1_000_000);
+
 #[test]
 fn a_sweep_that_comes_to_no_end_holds_nothing_up() {
     let runtime = Builder::new_multi_thread().enable_all().build();
@@ -23,11 +26,11 @@ fn a_sweep_that_comes_to_no_end_holds_nothing_up() {
         let options = CollectorOptions {
             rate: 100_000,
             sweep: Duration::from_millis(1),
-            untagged_look: LONG,
+            untagged_look: NEVER,
             purging: UploadPurging {
                 is_enabled: false,
-                age: LONG,
-                interval: LONG,
+                age: NEVER,
+                interval: NEVER,
                 is_dry_run: false,
                 is_given: false,
             },
@@ -59,7 +62,38 @@ fn a_sweep_that_comes_to_no_end_holds_nothing_up() {
         };
         timeout(LONG, collected).await.expect("it is collected");
         assert_eq!(node.rows_of_reclaimed().await, 0);
-        assert_eq!(watched.progress().phase(), Phase::Sweep, "it goes on");
+        assert_eq!(node.store.listings(), 1, "it goes on");
+
+        // Whoever wants another sweep waits for the end of this one, and is told so.
+        let another = collector.collect(Run {
+            sweep: true,
+            ..Run::default()
+        });
+        let waiting = async {
+            while another.progress.phase() != Phase::AwaitSweep {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LONG, waiting).await.expect("it waits");
+        assert_eq!(another.progress.swept(), None, "that one is not its own");
     });
     runtime.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_not_listed_while_collection_is_paused() {
+    let mut node = node().await;
+    node.change(ChangeSettings {
+        collection_paused: Some(true),
+        ..ChangeSettings::default()
+    })
+    .await;
+    let run = Run {
+        sweep: true,
+        ..Run::default()
+    };
+    let ended = node.pass.sweep(run, &node.progress).await;
+    assert!(matches!(ended, Err(CollectionError::Paused)), "{ended:?}");
+    assert_eq!(node.store.listings(), 0);
+    assert_eq!(node.progress.swept(), None, "nothing is told of it");
 }
