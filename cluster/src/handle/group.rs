@@ -102,7 +102,8 @@ impl Metadata {
     }
 }
 
-/// Waits until `look` finds something in the metrics, which it is shown each time they are published.
+/// Waits until `look` finds something in the metrics, which it is shown each time that they are
+/// published.
 ///
 /// They are locked meanwhile: `look` must not borrow the same ones once more, and Raft waits for
 /// it. Of the three kinds, [`Raft::metrics`](openraft::Raft::metrics) are published last, and at
