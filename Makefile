@@ -77,6 +77,8 @@ chaos: ## kill, pause and cut off nodes under clients, and judge histories; SECO
 
 # One test at a time: each wants the store for itself, and counts what it is asked. Then the suites of
 # other targets that do not look into folders, with blobs on the store.
+# The collection stress has fewer operations here than on a folder: at each listing Garage walks over all
+# that was ever deleted, and a sweep lists every two seconds.
 stores: ## the S3 driver on real servers, which are built first; STORES="garage versitygw" chooses
 	@deploy/setup stores
 	cargo build $(volatile)
@@ -85,7 +87,8 @@ stores: ## the S3 driver on real servers, which are built first; STORES="garage 
 	tests/stores/run $(STORES) -- cargo test $(selection) --test stores -- --test-threads 1
 	tests/stores/run $(STORES) -- $(on_store) --test endpoints
 	tests/stores/run $(STORES) -- env $(several) $(on_store) --test endpoints
-	tests/stores/run $(STORES) -- $(on_store) --test collection -- stress --nocapture
+	tests/stores/run $(STORES) -- env ROADSTEAD_COLLECT_OPERATIONS=20000 $(on_store) \
+		--test collection -- stress --nocapture
 	tests/stores/run $(STORES) -- $(on_store) --test crash -- kills --test-threads 1
 
 stores-short: ## those of its tests that take seconds, on versitygw alone
