@@ -375,13 +375,37 @@ impl GarbageCollector {
             ..Run::default()
         };
         let shared = Arc::clone(&self.shared);
-        let swept = self
-            .shared
-            .runtime
-            .spawn(async move { shared.sweep(run).await });
-        let ended = swept.into_actor(self).map(move |ended, actor, _context| {
+        let work = async move { shared.sweep(run).await };
+        self.begin(context, run, work, |actor, _swept, _context| {
             actor.is_sweeping = false;
-            actor.note_end(run, ended);
+        });
+    }
+
+    /// Begins a look. One that finds something is followed by the next: there may be more by then.
+    fn begin_look(&mut self, context: &mut Context<Self>) {
+        self.is_working = true;
+        let (run, shared) = (self.due(), Arc::clone(&self.shared));
+        let work = async move { shared.look(run).await };
+        self.begin(context, run, work, |actor, counts, context| {
+            actor.is_working = false;
+            if counts.is_some_and(|counts| counts.is_any()) {
+                context.notify(Look);
+            }
+        });
+    }
+
+    /// Has `work` done elsewhere, takes in how it has ended, and goes on with `then`.
+    fn begin<T: Send + 'static>(
+        &self,
+        context: &mut Context<Self>,
+        run: Run,
+        work: impl Future<Output = Result<Option<T>, CollectionError>> + Send + 'static,
+        then: impl FnOnce(&mut Self, Option<T>, &mut Context<Self>) + 'static,
+    ) {
+        let working = self.shared.runtime.spawn(work);
+        let ended = working.into_actor(self).map(move |ended, actor, context| {
+            let answer = actor.note_end(run, ended);
+            then(actor, answer, context);
         });
         context.spawn(ended);
     }
@@ -466,24 +490,9 @@ impl Handler<Look> for GarbageCollector {
         if !self.is_sweeping && Instant::now() >= self.sweep_due {
             self.begin_sweep(context);
         }
-        if self.is_working {
-            return;
+        if !self.is_working {
+            self.begin_look(context);
         }
-        self.is_working = true;
-        let (run, shared) = (self.due(), Arc::clone(&self.shared));
-        let looked = self
-            .shared
-            .runtime
-            .spawn(async move { shared.look(run).await });
-        let ended = looked.into_actor(self).map(move |ended, actor, context| {
-            actor.is_working = false;
-            let counts = actor.note_end(run, ended);
-            // There may be more of it by now.
-            if counts.is_some_and(|counts| counts.is_any()) {
-                context.notify(Look);
-            }
-        });
-        context.spawn(ended);
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::CollectionError;
 use super::pass::{Pass, Removal, Run};
-use super::progress::{Progress, Swept};
+use super::progress::{Counts, Progress, Swept};
 use crate::limits::COLLECTED_PER_STEP;
 
 /// Looks at every object that uploads have written, and deletes those that nothing names.
@@ -88,45 +88,51 @@ pub(super) async fn look_up(
     let Unnamed { orphans, leftovers } = unnamed(&pass.tools.metadata, listed).await?;
     swept.orphans += orphans.len() as u64;
     swept.leftovers += leftovers.len() as u64;
-    let (gone, failures) = remove(pass, run, &orphans, Removal::Everything).await?;
-    progress.count(|counts| {
-        counts.orphans += gone;
-        counts.failures += failures;
-    });
-    let (gone, failures) = remove(pass, run, &leftovers, Removal::Unfinished).await?;
-    progress.count(|counts| {
-        counts.leftovers += gone;
-        counts.failures += failures;
-    });
-    Ok(())
+    remove(pass, run, progress, &orphans, Removal::Everything).await?;
+    remove(pass, run, progress, &leftovers, Removal::Unfinished).await
 }
 
-/// Removes what was found; answers how many are gone, or would be, and how many are not.
+/// Removes what was found, or counts what would be. Each step counts when it is done, so that what
+/// is gone is counted when the next one is not taken.
 async fn remove(
     pass: &mut Pass,
     run: Run,
+    progress: &Progress,
     found: &[&ObjectInfo],
     removal: Removal,
-) -> Result<(u64, u64), CollectionError> {
-    let count = found.len() as u64;
-    if count == 0 || run.is_dry {
-        return Ok((count, 0));
+) -> Result<(), CollectionError> {
+    let Some(first) = found.first() else {
+        return Ok(());
+    };
+    if run.is_dry {
+        progress.count(|counts| *of(counts, removal) += found.len() as u64);
+        return Ok(());
     }
-    let mut gone = 0;
+    let what = match removal {
+        Removal::Everything => "objects that nothing names are deleted",
+        Removal::Unfinished => "unfinished writes beside objects are discarded",
+    };
+    tracing::info!(found = found.len(), first = %first.key, "{what}");
     // No more at once than a look takes, which has to wait for its turn.
     for step in found.chunks(pass.pace.batch(COLLECTED_PER_STEP)) {
         pass.check(run).await?;
         let keys = step.iter().map(|info| info.key.as_str());
         let removed = pass.remove(keys, removal).await?;
-        gone += removed.into_iter().filter(|is_gone| *is_gone).count() as u64;
+        let gone = removed.iter().filter(|is_gone| **is_gone).count() as u64;
+        progress.count(|counts| {
+            *of(counts, removal) += gone;
+            counts.failures += removed.len() as u64 - gone;
+        });
     }
-    let first = found.first().map(|info| info.key.as_str());
-    let what = match removal {
-        Removal::Everything => "objects that nothing names were deleted",
-        Removal::Unfinished => "unfinished writes beside objects were discarded",
-    };
-    tracing::info!(found = count, gone, first, "{what}");
-    Ok((gone, count - gone))
+    Ok(())
+}
+
+/// Where what was removed is counted.
+fn of(counts: &mut Counts, removal: Removal) -> &mut u64 {
+    match removal {
+        Removal::Everything => &mut counts.orphans,
+        Removal::Unfinished => &mut counts.leftovers,
+    }
 }
 
 /// What of a listing nothing names.

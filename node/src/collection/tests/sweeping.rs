@@ -14,6 +14,16 @@ const LONG: Duration = Duration::from_secs(20);
 /// Of what is not to come about here.
 const NEVER: Duration = Duration::from_secs(1_000_000);
 
+/// Waits until it is so.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LONG, waiting).await.expect(what);
+}
+
 #[test]
 fn a_sweep_that_comes_to_no_end_holds_nothing_up() {
     let runtime = Builder::new_multi_thread().enable_all().build();
@@ -44,23 +54,19 @@ fn a_sweep_that_comes_to_no_end_holds_nothing_up() {
             handle.clone(),
         );
         let watched = collector.clone();
-        let sweeping = async {
-            while watched.progress().phase() != Phase::Sweep {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(LONG, sweeping).await.expect("a sweep begins");
+        until("a sweep begins", async || {
+            watched.progress().phase() == Phase::Sweep
+        })
+        .await;
 
         let digest = node.push(b"let go of").await;
         node.drop_blob(&digest).await;
-        let collected = async {
-            while watched.progress().counts().objects == 0 {
-                let looked = collector.collect(Run::default()).ended.await;
-                looked.expect("it does not panic").expect("a look");
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(LONG, collected).await.expect("it is collected");
+        until("it is collected", async || {
+            let looked = collector.collect(Run::default()).ended.await;
+            looked.expect("it does not panic").expect("a look");
+            watched.progress().counts().objects > 0
+        })
+        .await;
         assert_eq!(node.rows_of_reclaimed().await, 0);
         assert_eq!(node.store.listings(), 1, "it goes on");
 
@@ -69,12 +75,10 @@ fn a_sweep_that_comes_to_no_end_holds_nothing_up() {
             sweep: true,
             ..Run::default()
         });
-        let waiting = async {
-            while another.progress.phase() != Phase::AwaitSweep {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(LONG, waiting).await.expect("it waits");
+        until("it waits", async || {
+            another.progress.phase() == Phase::AwaitSweep
+        })
+        .await;
         assert_eq!(another.progress.swept(), None, "that one is not its own");
     });
     runtime.shutdown_background();
