@@ -100,6 +100,36 @@ impl Table {
             Self::Unheld => "unheld",
         }
     }
+
+    /// With which part of its keys it is asked whether the table has any row, and mostly it has
+    /// none: whoever keeps the table can have a filter for that.
+    pub fn sought_by(self) -> Option<Front> {
+        match self {
+            Self::LinkedIn | Self::ManifestIn => Some(Front::One),
+            Self::References | Self::Referrers | Self::TaggedBy => Some(Front::Two),
+            _ => None,
+        }
+    }
+}
+
+/// Text parts that a key begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each name says how many")]
+pub enum Front {
+    One,
+    Two,
+}
+
+impl Front {
+    /// These parts of `key` with the separators behind them; `None` if it has no more than these.
+    pub fn of(self, key: &[u8]) -> Option<&[u8]> {
+        let mut separators = (0..key.len()).filter(|at| key[*at] == 0);
+        let last = match self {
+            Self::One => separators.next(),
+            Self::Two => separators.nth(1),
+        };
+        Some(&key[..=last?])
+    }
 }
 
 /// The key of a row of type `R`.
@@ -426,6 +456,17 @@ mod tests {
         assert!(!tag("a/b/c", "x").bytes().starts_with(prefix.bytes()));
         assert_eq!(last_part(tag("a/b", "x").bytes()), "x");
         assert_eq!(parts(reference("r", "c", "m").bytes()), ["r", "c", "m"]);
+    }
+
+    #[test]
+    fn the_front_of_a_key_ends_with_a_separator() {
+        let reference = reference("r", "c", "m");
+        let prefix = references("r", "c");
+        assert_eq!(Front::Two.of(reference.bytes()), Some(prefix.bytes()));
+        assert_eq!(Front::Two.of(prefix.bytes()), Some(prefix.bytes()));
+        assert_eq!(Front::One.of(prefix.bytes()), Some(b"r\0".as_slice()));
+        assert_eq!(Front::Two.of(links("r").bytes()), None);
+        assert_eq!(Front::One.of(b""), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options,
-    WriteBufferManager,
+    SliceTransform, WriteBufferManager,
 };
 
 use crate::limits::{
@@ -10,6 +10,7 @@ use crate::limits::{
     LOG_UNWRITTEN_BYTES, OPEN_FILES_MAX, STATE_CACHE_BYTES, STATE_UNWRITTEN_BYTES,
     TABLE_UNWRITTEN_BYTES, WRITE_AHEAD_BYTES,
 };
+use crate::metadata::keys::Front;
 
 /// The table that every database of RocksDB has. Ours keep nothing in it, but it is opened with the
 /// settings of the others: disk for a write-ahead log is taken in advance by the largest write
@@ -35,10 +36,27 @@ pub(crate) fn state_unwritten() -> WriteBufferManager {
     WriteBufferManager::new_write_buffer_manager(STATE_UNWRITTEN_BYTES, false)
 }
 
-/// Settings of each of its tables, which share one cache.
-pub(crate) fn state_table(cache: &Cache) -> Options {
-    let mut options = table(cache);
-    options.set_write_buffer_size(TABLE_UNWRITTEN_BYTES);
+/// Settings of each of its tables, which share one cache. Where a table is sought by the front of
+/// its keys, its filters hold that and not the whole keys.
+pub(crate) fn state_table(cache: &Cache, sought_by: Option<Front>) -> Options {
+    let mut blocks = blocks(cache);
+    blocks.set_whole_key_filtering(sought_by.is_none());
+    let mut options = table(&blocks);
+    if let Some(front) = sought_by {
+        options.set_prefix_extractor(match front {
+            // The names are on disk and never change: files with another one are read unfiltered.
+            Front::One => SliceTransform::create(
+                "first-part",
+                |key| Front::One.of(key).unwrap_or(key),
+                Some(|key| Front::One.of(key).is_some()),
+            ),
+            Front::Two => SliceTransform::create(
+                "first-two-parts",
+                |key| Front::Two.of(key).unwrap_or(key),
+                Some(|key| Front::Two.of(key).is_some()),
+            ),
+        });
+    }
     options
 }
 
@@ -64,9 +82,7 @@ pub(crate) fn log_cache() -> Cache {
 
 /// Settings of each of the log's tables, which share one cache.
 pub(crate) fn log_table(cache: &Cache) -> Options {
-    let mut options = table(cache);
-    options.set_write_buffer_size(TABLE_UNWRITTEN_BYTES);
-    options
+    table(&blocks(cache))
 }
 
 fn database() -> Options {
@@ -82,21 +98,26 @@ fn database() -> Options {
     options
 }
 
-fn table(cache: &Cache) -> Options {
-    let mut block = BlockBasedOptions::default();
-    block.set_block_cache(cache);
-    block.set_cache_index_and_filter_blocks(true);
+fn blocks(cache: &Cache) -> BlockBasedOptions {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_cache_index_and_filter_blocks(true);
     // Most tables are a few small files: to find their filters should cost nothing.
-    block.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    block.set_bloom_filter(10.0, false);
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    blocks.set_bloom_filter(10.0, false);
     // Index and filter of a large file are hundreds of kilobytes, and those of a million blobs more
     // than the cache holds. In parts, a lookup that finds neither there reads a few kilobytes.
-    block.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-    block.set_partition_filters(true);
-    block.set_metadata_block_size(INDEX_PART_BYTES);
-    block.set_pin_top_level_index_and_filter(true);
+    blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    blocks.set_partition_filters(true);
+    blocks.set_metadata_block_size(INDEX_PART_BYTES);
+    blocks.set_pin_top_level_index_and_filter(true);
+    blocks
+}
+
+fn table(blocks: &BlockBasedOptions) -> Options {
     let mut options = Options::default();
-    options.set_block_based_table_factory(&block);
+    options.set_block_based_table_factory(blocks);
+    options.set_write_buffer_size(TABLE_UNWRITTEN_BYTES);
     options.set_arena_block_size(ARENA_BYTES);
     options.set_compression_type(DBCompressionType::Lz4);
     options

@@ -14,8 +14,8 @@ use openraft::StoredMembership;
 use roadstead_proto::digest::{Algorithm, Digest, Hasher};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, IteratorMode, ReadOptions, Snapshot,
-    WriteBatch, WriteBufferManager,
+    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, IteratorMode, ReadOptions,
+    Snapshot, WriteBatch, WriteBufferManager,
 };
 
 use super::{Database, Watch, database_error, folder, options};
@@ -137,6 +137,12 @@ impl StateStore {
         look(&self.current().database)
     }
 
+    /// Has everything written out.
+    #[cfg(test)]
+    pub(crate) fn write_out(&self) -> io::Result<()> {
+        self.current().write_out()
+    }
+
     /// Looks at the state as it is at one moment.
     pub(crate) fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> T {
         let generation = self.current();
@@ -166,6 +172,7 @@ impl StateStore {
             let family = generation.table(table.name()).map_err(read)?;
             let mut at = ReadOptions::default();
             at.set_snapshot(&snapshot);
+            at.set_total_order_seek(true);
             let rows = snapshot.iterator_cf_opt(family, at, IteratorMode::Start);
             for row in rows {
                 let (key, row) = row.map_err(|error| read(database_error(error)))?;
@@ -273,10 +280,8 @@ pub(crate) fn position_in(folder: &Path) -> io::Result<Applied> {
 /// # Errors
 /// When it cannot be opened or written.
 pub(crate) fn place_in(folder: &Path, applied: &Applied) -> io::Result<()> {
-    let tables = names().map(|name| {
-        let cache = options::state_cache();
-        ColumnFamilyDescriptor::new(name, options::state_table(&cache))
-    });
+    let cache = options::state_cache();
+    let tables = descriptors(&cache);
     let settings = options::state_database(&options::state_unwritten());
     let database = DB::open_cf_descriptors(&settings, folder, tables).map_err(database_error)?;
     let absent = || io::Error::other("a state without a table for its position");
@@ -295,6 +300,17 @@ fn names() -> impl Iterator<Item = &'static str> {
     tables.chain([RAFT, options::UNUSED])
 }
 
+/// All tables with their settings.
+fn descriptors(cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
+    let own = Table::ALL.map(|table| (table.name(), table.sought_by()));
+    let others = [RAFT, options::UNUSED].map(|name| (name, None));
+    let all = own.into_iter().chain(others);
+    all.map(|(name, sought_by)| {
+        ColumnFamilyDescriptor::new(name, options::state_table(cache, sought_by))
+    })
+    .collect()
+}
+
 /// The least key that is above every key with this prefix, if there is one.
 fn after_all(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
@@ -306,8 +322,7 @@ fn after_all(prefix: &[u8]) -> Option<Vec<u8>> {
 impl Generation {
     fn open(root: &Path, number: u64) -> io::Result<Self> {
         let (cache, unwritten) = (options::state_cache(), options::state_unwritten());
-        let tables =
-            names().map(|name| ColumnFamilyDescriptor::new(name, options::state_table(&cache)));
+        let tables = descriptors(&cache);
         let path = root.join(number.to_string());
         let settings = options::state_database(&unwritten);
         let database = DB::open_cf_descriptors(&settings, &path, tables).map_err(database_error)?;
@@ -359,6 +374,9 @@ impl Generation {
         if let Some(end) = after_all(prefix) {
             at.set_iterate_upper_bound(end);
         }
+        // Filters may be asked only for what all keys have that are sought.
+        let front = table.sought_by().and_then(|front| front.of(prefix));
+        at.set_total_order_seek(front.is_none());
         let table = self
             .table(table.name())
             .map_err(|error| Fault::Read(error.into()))?;

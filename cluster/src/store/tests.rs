@@ -9,6 +9,7 @@ use super::machine::StateMachine;
 use crate::consensus::TypeConfig;
 
 mod bounds;
+mod filters;
 
 struct Builder;
 
