@@ -233,9 +233,16 @@ pub const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// reserve of a large one in that time; where it takes more, the write itself fails.
 pub const SPACE_LOOK: Duration = Duration::from_millis(200);
 
-/// Links, objects or uploads that one step of collection takes: one command, or one call of the
-/// store (S3 deletes up to 1,000 keys in one request).
+/// Uploads that one step of collection ends, and objects that a sweep looks up at once.
 pub const COLLECTED_PER_STEP: usize = 256;
+
+/// Links that one step of collection condemns. While that command is applied others wait, for some
+/// milliseconds.
+pub const CONDEMNED_PER_STEP: usize = 32;
+
+/// Objects that one step of collection deletes, in one call of the store: files keep a disk busy for
+/// some milliseconds, and in S3 these are one request.
+pub const DELETED_PER_STEP: usize = 64;
 
 /// Untagged manifests that one step of collection expires: each may let go of many blobs.
 pub const EXPIRED_PER_STEP: usize = 32;
@@ -284,6 +291,14 @@ pub const PACE_LOOK: Duration = Duration::from_millis(500);
 
 /// The least part of `gc.rate` that slow requests leave.
 pub const PACE_FACTOR_MIN: f64 = 0.05;
+
+/// How often the time of a step collection rests after it while requests are served: one in eight
+/// comes beside a step, and of pushes and pulls the slowest hundredth takes no longer (`make bench-gc`;
+/// with three it did).
+pub const REST_PER_WORK: u32 = 7;
+
+/// How long it rests at most: whoever waits for a store elsewhere keeps nobody from anything.
+pub const REST_MAX: Duration = Duration::from_millis(200);
 
 /// What waits for collection is counted up to here: the count is taken in place.
 pub const BACKLOG_COUNTED: usize = 10_000;

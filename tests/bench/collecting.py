@@ -9,10 +9,11 @@ import hashlib
 import multiprocessing
 import os
 import re
+import subprocess
 import time
 
 from gotools import Problem
-from servers import fetched, free_port, running
+from servers import fetched, free_ports, roadstead, running
 from wire import Batches, request
 
 GRACE = 5
@@ -28,6 +29,9 @@ SETTINGS = """  debug:
     addr: 127.0.0.1:{debug}
     prometheus:
       enabled: true
+cluster:
+  admin:
+    addr: 127.0.0.1:{admin}
 gc:
   grace: {grace}s
   readingdelay: 0s
@@ -40,10 +44,18 @@ COLLECTED = re.compile(r'^roadstead_gc_collected_total\{kind="(links|objects)"\}
 class Collecting:
     """A running registry whose collector can be asked how far it is."""
 
-    def __init__(self, server, debug):
+    def __init__(self, server, debug, admin):
         self.server = server
         self.port = server.port
         self.debug = debug
+        self.admin = admin
+
+    def set_paused(self, is_paused):
+        """Has the collector stand still, or go on."""
+        command = [roadstead(), "gc", "pause" if is_paused else "resume", "--address", f"127.0.0.1:{self.admin}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Problem(f"{' '.join(command)} failed: {done.stderr}{done.stdout}")
 
     def collected(self):
         """Links and objects that were taken away since it has started."""
@@ -55,9 +67,10 @@ class Collecting:
 
 @contextlib.contextmanager
 def collecting(folder, rate, grace=GRACE):
-    debug = free_port(DEBUG_PORTS)
-    with running("roadstead", folder, settings=SETTINGS.format(debug=debug, grace=grace, rate=rate)) as server:
-        yield Collecting(server, debug)
+    debug, admin = free_ports(2, DEBUG_PORTS)
+    settings = SETTINGS.format(debug=debug, admin=admin, grace=grace, rate=rate)
+    with running("roadstead", folder, settings=settings) as server:
+        yield Collecting(server, debug, admin)
 
 
 def batches(stamp, share, count):

@@ -26,13 +26,15 @@ WARMING = 3
 
 DEFAULT_RATE = 500
 FULL_RATE = 100_000
-CYCLES = int(os.environ.get("BENCH_CYCLES", "5"))
-PHASE = 10
-SETTLED_AFTER = 2
-# What the default rate takes away in a phase, links first and then objects, and what the full rate does.
-DEFAULT_BACKLOG = scaled(DEFAULT_RATE * PHASE // 2)
-FULL_BACKLOG = scaled(20_000)
-FULL_WITHIN = 60
+CYCLES = int(os.environ.get("BENCH_CYCLES", "3"))
+# Seconds: how long the clients are at work, how long the collector works or rests at a time, and what of
+# that is left out, since what was begun before is still under way.
+AT_WORK = 60
+WINDOW = 2
+LEFT_OUT = 0.75
+WINDOWS_MIN = 5
+# What each rate takes away in half of the time, links first and then objects, at most.
+BACKLOGS = {DEFAULT_RATE: scaled(DEFAULT_RATE * AT_WORK // 4), FULL_RATE: scaled(30_000)}
 
 
 # --- Among live blobs ----------------------------------------------------------------------------
@@ -100,83 +102,77 @@ def percentile(samples, part):
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1e3
 
 
-class Phase:
-    """Answers of all rounds in which the collector did the same."""
+class Side:
+    """Answers of all windows in which the collector did the same."""
 
     def __init__(self):
         self.pushes, self.pulls = [], []
-        self.objects = self.seconds = 0
-
-    def add(self, pushes, pulls, began, ended):
-        self.pushes += [sample for sample in pushes if began <= sample[0] < ended]
-        self.pulls += [sample for sample in pulls if began <= sample[0] < ended]
-        self.seconds += ended - began
+        self.collected = self.seconds = 0
 
 
-def quiet_phase(folder, phase, asks):
-    """Nothing waits for the collector."""
-    with collecting(folder, DEFAULT_RATE) as registry:
-        time.sleep(SETTLED_AFTER)
-        load = Load(registry.port, PHASE, asks)
-        pushes, pulls = load.finish()
-        if registry.collected() != (0, 0):
-            raise Problem("something was collected where nothing was to be")
-    phase.add(pushes, pulls, load.began, load.until)
+def windows(registry, load, waiting):
+    """(Whether the collector was at work, from when, until when, what it took away) for each window."""
+    while not load.is_over():
+        load.check()
+        for is_busy in (False, True):
+            registry.set_paused(not is_busy)
+            time.sleep(LEFT_OUT)
+            before, began = sum(registry.collected()), time.monotonic()
+            time.sleep(WINDOW)
+            ended, after = time.monotonic(), sum(registry.collected())
+            if after >= 2 * waiting:
+                # In a part of this window there was nothing left.
+                return
+            yield is_busy, began, ended, after - before
 
 
-def busy_phase(folder, phase, asks, rate, backlog):
-    """The collector is at work from the first counted answer to the last."""
-    _, waiting = leave_garbage(folder, backlog)
+def alternate(folder, rate, asks, sides):
+    """Has the collector work and rest in turn, beside clients that push and pull all the time."""
+    _, waiting = leave_garbage(folder, BACKLOGS[rate])
     with collecting(folder, rate) as registry:
-        before = registry.collected()
-        load = Load(registry.port, FULL_WITHIN if rate == FULL_RATE else 2 * PHASE, asks)
-        began = None
-        while not load.is_over():
-            load.check()
-            seen = registry.collected()
-            if began is None and seen != before:
-                began = time.monotonic()
-            if seen[1] >= waiting:
-                break
-            time.sleep(0.05)
-        ended, after = time.monotonic(), registry.collected()
+        registry.set_paused(True)
+        load = Load(registry.port, AT_WORK, asks)
+        found = list(windows(registry, load, waiting))
         pushes, pulls = load.finish(at_once=True)
-    if after[1] < waiting and rate == FULL_RATE:
-        raise Problem(f"of {waiting} dead blobs {after[1]} were collected in {FULL_WITHIN} s")
-    began = began or load.began
-    phase.objects += after[1] - before[1]
-    phase.add(pushes, pulls, began, ended)
-    say(f"latency: {after[1] - before[1]:,} objects in {ended - began:.1f} s at {rate:,} a second")
+        registry.set_paused(False)
+    if len(found) < 2 * WINDOWS_MIN:
+        raise Problem(f"the collector was at work in {len(found) // 2} windows of {WINDOW} s, too few to compare")
+    for is_busy, began, ended, collected in found:
+        if is_busy != (collected > 0):
+            raise Problem(f"{collected} links and objects were collected where collection was {'on' if is_busy else 'off'}")
+        side = sides[is_busy]
+        side.pushes += [sample for sample in pushes if began <= sample[0] < ended]
+        side.pulls += [sample for sample in pulls if began <= sample[0] < ended]
+        side.collected += collected
+        side.seconds += ended - began
 
 
 def latency(report, folder):
-    """p99 of pushes and pulls while the collector is idle, and at its two paces."""
+    """p99 of pushes and pulls while the collector is at work and while it is paused, at two rates."""
     folder = folder / "latency"
-    quiet, default, full = Phase(), Phase(), Phase()
+    paces = {"at its default rate": DEFAULT_RATE, "at full pace": FULL_RATE}
+    found = {pace: {False: Side(), True: Side()} for pace in paces}
     try:
         with collecting(folder, DEFAULT_RATE) as registry:
             asks = seed_pulled(registry.port)
         for number in range(CYCLES):
-            quiet_phase(folder, quiet, asks)
-            busy_phase(folder, default, asks, DEFAULT_RATE, DEFAULT_BACKLOG)
-            busy_phase(folder, full, asks, FULL_RATE, FULL_BACKLOG)
+            for pace, rate in paces.items():
+                alternate(folder, rate, asks, found[pace])
             say(f"latency, round {number + 1} of {CYCLES}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    phases = {"idle": quiet, f"{DEFAULT_RATE} a second": default, "full": full}
-    for what, of in (("push of a small image", "pushes"), ("pull of a manifest or blob", "pulls")):
-        counts = {name: len(getattr(phase, of)) for name, phase in phases.items()}
-        report.row(f"{what}, how many, by the collector's pace", counts, "{:,}")
-        for name, part in (("p50", 0.5), ("p99", 0.99), ("slowest", 1)):
-            values = {pace: percentile(getattr(phase, of), part) for pace, phase in phases.items()}
-            report.row(f"the same, {name}, milliseconds", values, "{:.2f}")
-    rates = {name: phase.objects / phase.seconds for name, phase in phases.items()}
-    report.row("objects collected a second meanwhile", rates, "{:,.0f}")
-    for of in ("pushes", "pulls"):
-        bound = percentile(getattr(quiet, of), 0.99)
-        for name, phase in (("at its default rate", default), ("at full pace", full)):
-            ratio = percentile(getattr(phase, of), 0.99) / bound
-            report.at_most(f"p99 of {of} while the collector works {name}, of that while it is idle", ratio, 1.2)
+    for pace, sides in found.items():
+        quiet, busy = sides[False], sides[True]
+        for what, of in (("push of a small image", "pushes"), ("pull of a manifest or blob", "pulls")):
+            counts = {"paused": len(getattr(quiet, of)), "at work": len(getattr(busy, of))}
+            report.row(f"{what} beside the collector {pace}, how many", counts, "{:,}")
+            for name, part in (("p50", 0.5), ("p99", 0.99), ("slowest", 1)):
+                values = {"paused": percentile(getattr(quiet, of), part), "at work": percentile(getattr(busy, of), part)}
+                report.row(f"the same, {name}, milliseconds", values, "{:.2f}")
+            ratio = percentile(getattr(busy, of), 0.99) / percentile(getattr(quiet, of), 0.99)
+            report.at_most(f"p99 of {of} while the collector works {pace}, of that while it is paused", ratio, 1.2)
+        rate = {"roadstead": busy.collected / busy.seconds}
+        report.row(f"links and objects collected a second meanwhile, {pace}", rate, "{:,.0f}")
 
 
 PARTS = {"among": among, "latency": latency, "beside": beside}
@@ -203,7 +199,7 @@ Versions: {versions}.
 
 """
     + f"""- **Among live blobs**: `tests/bench/among.rs`. The metadata are seeded with live blobs by the commands that pushes propose, 100 blobs in a manifest; they have no bytes, since nobody reads them. Processes then open them in turn, {ROUNDS} times each. Each pushes {DEAD:,} dead blobs into a store in memory, waits until their holds are over, and has a pass of the collector condemn, delete and forget them, {BATCHES} times over, of which the first {WARMING} are cold: the databases' caches are empty in a process that has just begun, and the time of these stands apart. The rate is 100,000 objects a second, so that it bounds nothing. The time is that of the pass, the middle of all batches; the memory that a pass needs is the peak of the whole process during it as a part of what the process had before it. The process as a whole has more among many: metadata lie on disk, and a million blobs fill the databases' caches and write buffers, which ten thousand do not; their size is fixed (100 MiB) and is no matter of collection.
-- **Pushes and pulls**: {PUSHERS} clients push {PUSHES} small images a second each (config, layer of 1 KiB, manifest, by POST and PUT), and {PULLERS} pull {PULLS} manifests or layers a second each, at the same time and at all paces alike. An answer's time counts from when the request was due. In each of {CYCLES} rounds the registry is started anew without garbage, with {DEFAULT_BACKLOG:,} dead blobs at the default rate of {DEFAULT_RATE} objects a second, and with {FULL_BACKLOG:,} at a rate of {FULL_RATE:,}; only what was due while the collector worked counts. Files are on disk; `gc.grace` is {GRACE} s and `gc.readingdelay` nothing.
+- **Pushes and pulls**: {PUSHERS} clients push {PUSHES} small images a second each (config, layer of 1 KiB, manifest, by POST and PUT), and {PULLERS} pull {PULLS} manifests or layers a second each, all the time. An answer's time counts from when the request was due. The collector is paused and let go on in turn, every {WINDOW} seconds, by `roadstead gc pause` and `resume`, so that whatever else goes on in the registry and on the machine falls on both alike; the first {LEFT_OUT} s of each window do not count. There are {CYCLES} rounds at the default rate of {DEFAULT_RATE} a second and at {FULL_RATE:,}, which bounds nothing. Files are on disk; `gc.grace` is {GRACE} s and `gc.readingdelay` nothing.
 - **Beside Distribution**: the same 10,000 small images, unique, are pushed into both by the same clients, and 1,000 manifests are deleted by digest. Distribution is stopped, as its documentation demands for content that must not be lost, `docker-registry garbage-collect` runs, and it is started again; from the stop to the first answer it takes no push. Roadstead runs on with a short grace: from the end of the first hold until the last object is deleted and forgotten, while clients go on pushing. Distribution keeps manifests as blobs, Roadstead in its metadata: so Distribution frees a file more for each image, which does not count as an object here.
 """
 )

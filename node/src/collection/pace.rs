@@ -1,4 +1,5 @@
-//! How fast collection goes: so many objects per second, and fewer while requests are slow.
+//! How fast collection goes: so many objects per second, fewer while requests are slow, and never
+//! for long at a time while there are any.
 //!
 //! Slowness is that of the requests that move few bytes (`Metrics::recent_latency`), since the time
 //! of a large blob says nothing. Invariant: the factor stays between `PACE_FACTOR_MIN` and 1.
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::limits::{PACE_FACTOR_MIN, PACE_LOOK, SLOW_REQUEST};
+use crate::limits::{PACE_FACTOR_MIN, PACE_LOOK, REST_MAX, REST_PER_WORK, SLOW_REQUEST};
 use crate::telemetry::Metrics;
 
 /// The pace. Workers that have clones of it keep to the rate together.
@@ -26,6 +27,20 @@ struct Taken {
     looked: Instant,
     // When the objects that were taken so far are paid for.
     free_at: Instant,
+}
+
+/// Work that the pace allows, until it is dropped.
+#[derive(Debug)]
+#[must_use = "it lasts as long as the work"]
+pub(super) struct Step {
+    pace: Pace,
+    began: Instant,
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.pace.rest(self.began.elapsed());
+    }
 }
 
 /// The part of the rate that is allowed now.
@@ -69,9 +84,23 @@ impl Pace {
         self.factor.clone()
     }
 
-    /// Waits until `count` more objects are allowed.
-    pub(super) async fn take(&self, count: usize) {
+    /// Waits until a step of `count` more objects is allowed.
+    pub(super) async fn take(&self, count: usize) -> Step {
         sleep_until(self.free_after(count)).await;
+        Step {
+            pace: self.clone(),
+            began: Instant::now(),
+        }
+    }
+
+    /// After work there is rest while requests are served: those that come beside a step wait for
+    /// the processor, the disk or the log that it uses, and so they are few.
+    fn rest(&self, worked: Duration) {
+        if self.metrics.recent_latency().is_some() {
+            let rested = Instant::now() + (worked * REST_PER_WORK).min(REST_MAX);
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            taken.free_at = taken.free_at.max(rested);
+        }
     }
 
     fn free_after(&self, count: usize) -> Instant {
@@ -109,8 +138,8 @@ mod tests {
         let other = pace.clone();
         let started = Instant::now();
         for _ in 0..25 {
-            pace.take(10).await;
-            other.take(10).await;
+            drop(pace.take(10).await);
+            drop(other.take(10).await);
         }
         assert_eq!(started.elapsed().as_secs(), 5);
     }
@@ -123,13 +152,13 @@ mod tests {
         for _ in 0..20 {
             metrics.note_latency(SLOW_REQUEST * 3);
             tokio::time::advance(PACE_LOOK).await;
-            pace.take(1).await;
+            drop(pace.take(1).await);
         }
         assert!((factor.get() - PACE_FACTOR_MIN).abs() < f64::EPSILON);
         for _ in 0..200 {
             metrics.note_latency(Duration::ZERO);
             tokio::time::advance(PACE_LOOK).await;
-            pace.take(1).await;
+            drop(pace.take(1).await);
         }
         assert!((factor.get() - 1.0).abs() < f64::EPSILON);
     }
@@ -140,5 +169,27 @@ mod tests {
         for (rate, batch) in [(1, 1), (100, 10), (100_000, 64)] {
             assert_eq!(Pace::new(rate, Arc::clone(&metrics)).batch(64), batch);
         }
+    }
+    #[tokio::test(start_paused = true)]
+    async fn work_is_followed_by_rest_while_there_are_requests() {
+        const WORK: Duration = Duration::from_millis(10);
+        let metrics = Arc::new(Metrics::new());
+        let pace = Pace::new(1_000_000, Arc::clone(&metrics));
+        let work = async |takes: Duration| {
+            let step = pace.take(1).await;
+            tokio::time::advance(takes).await;
+            drop(step);
+            let rests = Instant::now();
+            drop(pace.take(1).await);
+            rests.elapsed()
+        };
+        assert!(work(WORK).await < WORK, "nobody asks for anything");
+        metrics.note_latency(Duration::ZERO);
+        assert!(work(WORK).await >= WORK * REST_PER_WORK);
+        let rested = work(REST_MAX * 100).await;
+        assert!(
+            rested < REST_MAX * 2,
+            "a store that stands still: {rested:?}"
+        );
     }
 }

@@ -25,7 +25,7 @@ use super::pace::Pace;
 use super::progress::{Phase, Progress};
 use super::{CollectionError, sweep};
 use crate::error::outcome;
-use crate::limits::{COLLECTED_PER_STEP, EXPIRED_PER_STEP};
+use crate::limits::{COLLECTED_PER_STEP, CONDEMNED_PER_STEP, DELETED_PER_STEP, EXPIRED_PER_STEP};
 use crate::store_guard::{GuardError, StoreGuard};
 
 /// What a pass works with.
@@ -206,7 +206,7 @@ impl Pass {
             let found = self.tools.metadata.read(look).await?;
             let mut count = found.items.len() as u64;
             if count > 0 && !run.is_dry {
-                self.pace.take(found.items.len()).await;
+                let _step = self.pace.take(found.items.len()).await;
                 let uploads = found.items;
                 let expire = ExpireUploads { uploads };
                 count = expired(self.propose(Action::ExpireUploads(expire)).await?);
@@ -267,7 +267,7 @@ impl Pass {
             manifests.retain(|name| wanted.has(&name.repository));
             let mut count = manifests.len() as u64;
             if count > 0 && !run.is_dry {
-                self.pace.take(manifests.len()).await;
+                let _step = self.pace.take(manifests.len()).await;
                 let expire = ExpireManifests {
                     manifests: manifests.clone(),
                 };
@@ -308,12 +308,12 @@ impl Pass {
         let mut from = Vec::new();
         loop {
             self.check(run).await?;
-            let limit = self.pace.batch(COLLECTED_PER_STEP);
+            let limit = self.pace.batch(CONDEMNED_PER_STEP);
             let look = |view: &dyn View| garbage::due_links(view, &from, now_ms, limit);
             let found = self.tools.metadata.read(look).await?;
             let mut links = found.items.len() as u64;
             if links > 0 && !run.is_dry {
-                self.pace.take(found.items.len()).await;
+                let _step = self.pace.take(found.items.len()).await;
                 let condemn = Condemn { links: found.items };
                 links = match self.propose(Action::Condemn(condemn)).await? {
                     Outcome::Condemned(condemned) => condemned.links,
@@ -345,7 +345,7 @@ impl Pass {
         let mut from = Vec::new();
         loop {
             self.check(run).await?;
-            let limit = self.pace.batch(COLLECTED_PER_STEP);
+            let limit = self.pace.batch(DELETED_PER_STEP);
             let look = |view: &dyn View| garbage::reclaimed(view, &from, until_ms, limit);
             let found = self.tools.metadata.read(look).await?;
             let mut objects = found.items;
@@ -373,6 +373,7 @@ impl Pass {
         objects: Vec<garbage::ReclaimedObject>,
         progress: &Progress,
     ) -> Result<(), CollectionError> {
+        let _step = self.pace.take(objects.len()).await;
         let keys = objects.iter().map(|object| object.object_key.as_str());
         let deleted = self.remove(keys, Removal::Everything).await?;
         let (mut object_keys, mut bytes, mut failures) = (Vec::new(), 0, 0);
@@ -399,8 +400,8 @@ impl Pass {
         Ok(())
     }
 
-    /// Removes what nothing names from the store, if that is still the cluster's. Says of each key
-    /// whether it is gone.
+    /// Removes what nothing names from the store, if that is still the cluster's: in a step that the
+    /// caller has taken. Says of each key whether it is gone.
     pub(super) async fn remove(
         &mut self,
         keys: impl Iterator<Item = &str>,
@@ -408,7 +409,6 @@ impl Pass {
     ) -> Result<Vec<bool>, CollectionError> {
         let keys: Vec<Option<ObjectKey>> = keys.map(|key| key.parse().ok()).collect();
         let valid: Vec<ObjectKey> = keys.iter().flatten().cloned().collect();
-        self.pace.take(keys.len()).await;
         self.tools.guard.look().await?;
         let results = match removal {
             Removal::Everything => self.tools.store.delete(&valid).await,

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::CollectionError;
 use super::pass::{Pass, Removal, Run};
 use super::progress::{Counts, Progress, Swept};
-use crate::limits::COLLECTED_PER_STEP;
+use crate::limits::{COLLECTED_PER_STEP, DELETED_PER_STEP};
 
 /// Looks at every object that uploads have written, and deletes those that nothing names.
 pub(super) async fn sweep(
@@ -114,9 +114,10 @@ async fn remove(
     };
     tracing::info!(found = found.len(), first = %first.key, "{what}");
     // No more at once than a look takes, which has to wait for its turn.
-    for step in found.chunks(pass.pace.batch(COLLECTED_PER_STEP)) {
+    for objects in found.chunks(pass.pace.batch(DELETED_PER_STEP)) {
         pass.check(run).await?;
-        let keys = step.iter().map(|info| info.key.as_str());
+        let _step = pass.pace.take(objects.len()).await;
+        let keys = objects.iter().map(|info| info.key.as_str());
         let removed = pass.remove(keys, removal).await?;
         let gone = removed.iter().filter(|is_gone| **is_gone).count() as u64;
         progress.count(|counts| {
