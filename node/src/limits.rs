@@ -240,8 +240,8 @@ pub const COLLECTED_PER_STEP: usize = 256;
 /// milliseconds.
 pub const CONDEMNED_PER_STEP: usize = 32;
 
-/// Objects that one step of collection deletes, in one call of the store: files keep a disk busy for
-/// some milliseconds, and in S3 these are one request.
+/// Objects that one step of collection deletes, in one call of the store: files keep a disk busy
+/// for some milliseconds, and in S3 these are one request.
 pub const DELETED_PER_STEP: usize = 64;
 
 /// Untagged manifests that one step of collection expires: each may let go of many blobs.
@@ -293,8 +293,7 @@ pub const PACE_LOOK: Duration = Duration::from_millis(500);
 pub const PACE_FACTOR_MIN: f64 = 0.05;
 
 /// How often the time of a step collection rests after it while requests are served: one in eight
-/// comes beside a step, and of pushes and pulls the slowest hundredth takes no longer (`make bench-gc`;
-/// with three it did).
+/// comes beside a step. With three the slowest pushes took several times as long (`make bench-gc`).
 pub const REST_PER_WORK: u32 = 7;
 
 /// How long it rests at most: whoever waits for a store elsewhere keeps nobody from anything.

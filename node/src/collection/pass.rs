@@ -400,8 +400,8 @@ impl Pass {
         Ok(())
     }
 
-    /// Removes what nothing names from the store, if that is still the cluster's: in a step that the
-    /// caller has taken. Says of each key whether it is gone.
+    /// Removes what nothing names from the store, if that is still the cluster's. The caller has
+    /// taken the step. Says of each key whether it is gone.
     pub(super) async fn remove(
         &mut self,
         keys: impl Iterator<Item = &str>,
