@@ -51,12 +51,11 @@ fn change(registry: &Registry, change: Change) -> String {
 }
 
 fn shift(id: &str) -> String {
-    let digit = |c: char| match c {
-        '0' => '1',
-        '1' => '0',
-        _ => c,
+    let other = |c: char| match c.to_digit(16) {
+        Some(digit) => char::from_digit(digit ^ 1, 16).unwrap_or(c),
+        None => c,
     };
-    id.chars().map(digit).collect()
+    id.chars().map(other).collect()
 }
 
 fn restore(registry: &Registry, text: &str) {
