@@ -129,8 +129,8 @@ def watched(registry, load, waiting):
             before, began = sum(registry.collected()), time.monotonic()
             time.sleep(WINDOW)
             ended, after = time.monotonic(), sum(registry.collected())
-            if after >= 2 * waiting:
-                # In a part of this window there was nothing left.
+            if after >= 2 * waiting or load.is_over():
+                # In a part of this window there was nothing left to collect, or nobody to wait for it.
                 return
             yield is_busy, began, ended, after - before
 
