@@ -144,7 +144,7 @@ pub struct Metadata {
 }
 
 struct Shared {
-    identity: Identity,
+    identity: Arc<Identity>,
     datadir: PathBuf,
     began: Instant,
     feature_level_max: u64,
@@ -192,7 +192,7 @@ impl Metadata {
             crate::store::folder::remove(&path).map_err(|error| open_error(path, error))?;
         }
         let stores = Stores::open(&datadir)?;
-        if stores.is_fresh && identity.has_begun {
+        if stores.is_fresh && identity.has_begun() {
             // It has voted, and would vote again for somebody else.
             return Err(OpenError::Corrupt {
                 path: datadir,
@@ -211,7 +211,7 @@ impl Metadata {
             served = Some(serving.map_err(OpenError::Listen)?);
             if identity.node == 0 {
                 let found = formation::find(&place, cluster, options.feature_level_max).await?;
-                identity.settle(&datadir, found.node)?;
+                identity.settle(found.node)?;
                 if found.node == FIRST_NODE {
                     founded_with.clone_from(&cluster.members);
                 } else {
@@ -219,7 +219,7 @@ impl Metadata {
                 }
             }
         } else if identity.node == 0 {
-            identity.settle(&datadir, FIRST_NODE)?;
+            identity.settle(FIRST_NODE)?;
         }
         place.set_node(identity.node);
         let Stores {
@@ -227,6 +227,12 @@ impl Metadata {
             machine,
             is_fresh,
         } = stores;
+        if !is_fresh {
+            // An earlier version did not say so, or this one ended before it could.
+            identity.begin()?;
+        }
+        let identity = Arc::new(identity);
+        let log = log.with_votes_said_in(Arc::clone(&identity));
         let (state, log_watch) = (machine.state(), log.watch());
         let config = Arc::new(raft_config(options)?);
         // Raft starts from what lies on disk: if it cannot, log, state and snapshots contradict.

@@ -4,7 +4,8 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
@@ -29,8 +30,9 @@ pub struct Identity {
     pub instance: Uuid,
     /// The node's id in its cluster, never reused; 0 until it is of one.
     pub node: u64,
-    /// Whether a log was begun in the folder: then one that is empty was lost.
-    pub(crate) has_begun: bool,
+    // Whether a vote was kept in the folder: then a log without one was lost.
+    has_begun: AtomicBool,
+    datadir: PathBuf,
     // Held open: the lock ends with the process, however it ends.
     _lock: File,
 }
@@ -69,24 +71,31 @@ impl Identity {
         Ok(Self {
             instance,
             node,
-            has_begun,
+            has_begun: AtomicBool::new(has_begun),
+            datadir: datadir.to_owned(),
             _lock: lock,
         })
     }
 
     /// Binds the folder to the id that the cluster gave.
-    pub(crate) fn settle(&mut self, datadir: &Path, node: u64) -> Result<(), OpenError> {
-        write(datadir, self.instance, node, self.has_begun)?;
+    pub(crate) fn settle(&mut self, node: u64) -> Result<(), OpenError> {
+        write(&self.datadir, self.instance, node, self.has_begun())?;
         self.node = node;
         Ok(())
     }
 
-    /// Says that there is a log from now on, whose loss would be noticed.
-    pub(crate) fn begin(&self, datadir: &Path) -> Result<(), OpenError> {
-        if self.has_begun {
-            return Ok(());
+    /// Whether a log without a vote was lost.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
+    }
+
+    /// Says that there is a vote from now on, whose loss would be noticed. It is on disk already.
+    pub(crate) fn begin(&self) -> Result<(), OpenError> {
+        if !self.has_begun() {
+            write(&self.datadir, self.instance, self.node, true)?;
+            self.has_begun.store(true, Ordering::Release);
         }
-        write(datadir, self.instance, self.node, true)
+        Ok(())
     }
 }
 

@@ -3,7 +3,9 @@
 //! Without the feature `crash-points`, which only tests are built with, every call here is an empty
 //! function. With it, the environment variable `ROADSTEAD_CRASH=<point>` kills the process by
 //! SIGKILL when it comes to the point, and `ROADSTEAD_CRASH=<point>:<n>` when it comes there for
-//! the n-th time.
+//! the n-th time. With `ROADSTEAD_CRASH_AFTER_MS` the thread that came there stands still for so
+//! long before, while all others go on: what they do meanwhile must not rely on what it has not
+//! done.
 //!
 //! `ROADSTEAD_MISTAKE=<name>` has the process leave out something that it promises, so that a test
 //! can see that its checker notices.
@@ -138,6 +140,8 @@ mod armed {
     use std::env;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
+    use std::time::Duration;
 
     use rustix::process::{Signal, getpid, kill_process};
 
@@ -168,10 +172,11 @@ mod armed {
             && *aim == point
             && left.fetch_sub(1, Ordering::AcqRel) == 0
         {
+            thread::sleep(Duration::from_millis(bound("ROADSTEAD_CRASH_AFTER_MS", 0)));
             // As from outside: nothing is unwound, flushed or said.
             let _ = kill_process(getpid(), Signal::KILL);
             loop {
-                std::thread::park();
+                thread::park();
             }
         }
     }

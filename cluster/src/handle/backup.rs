@@ -132,7 +132,7 @@ pub async fn restore(
     });
     log.save_vote(&vote).await.map_err(failed)?;
     log.purge(last).await.map_err(failed)?;
-    identity.settle(datadir, node)
+    identity.settle(node)
 }
 
 /// An id that no node of the backup has had.

@@ -21,9 +21,6 @@ impl Metadata {
             let members = std::collections::BTreeMap::from([(node, self.shared.place.peer())]);
             let initialized = self.raft.initialize(members).await;
             initialized.map_err(|error| OpenError::Raft(error.into()))?;
-            self.begin()?;
-        } else if !is_fresh {
-            self.begin()?;
         }
         if !is_fresh && self.is_sole_voter() {
             // Nobody else could lead: do not wait for an election timeout.
@@ -47,24 +44,14 @@ impl Metadata {
                     self.settle_address().await?;
                     return self.learn_cluster();
                 }
-                Ok(_) => {
-                    // Before it can vote for the first time.
-                    self.begin()?;
-                    match self.promote_self().await {
-                        Ok(()) => continue,
-                        Err(status) => status.message().to_owned(),
-                    }
-                }
+                Ok(_) => match self.promote_self().await {
+                    Ok(()) => continue,
+                    Err(status) => status.message().to_owned(),
+                },
             };
             formation::say(&mut said, &waits_for);
             sleep(FORMATION_LOOK).await;
         }
-    }
-
-    /// Says on disk that there is a log from now on.
-    fn begin(&self) -> Result<(), OpenError> {
-        let identity = &self.shared.identity;
-        identity.begin(&self.shared.datadir)
     }
 
     /// A member of a cluster that nobody can reach could still win its elections.

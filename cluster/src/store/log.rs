@@ -24,6 +24,7 @@ use crate::consensus::{
     Entry, LogId, TypeConfig, Vote, decode_entry, decode_log_id, decode_vote, encode_entry,
     encode_log_id, encode_vote,
 };
+use crate::identity::Identity;
 use crate::limits::{ENTRIES_READ_BYTES_MAX, FLUSHES_WAITING_MAX};
 
 const ENTRIES: &str = "entries";
@@ -36,6 +37,8 @@ const COMMITTED: &[u8] = b"committed";
 /// The log. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct LogStore {
+    // Dropped first: whoever waits for the database to be closed may open the folder.
+    identity: Option<Arc<Identity>>,
     database: Arc<Database>,
     flusher: Arc<Flusher>,
 }
@@ -97,7 +100,15 @@ impl LogStore {
         Ok(Self {
             database,
             flusher: Arc::new(flusher),
+            identity: None,
         })
+    }
+
+    /// Has the folder's identity say that there is a vote once one is on disk. This node takes part
+    /// in nothing before that: neither a vote nor an entry is acknowledged without one.
+    pub(crate) fn with_votes_said_in(mut self, identity: Arc<Identity>) -> Self {
+        self.identity = Some(identity);
+        self
     }
 
     /// Tells whether the database is still open somewhere.
@@ -269,7 +280,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut batch = WriteBatch::default();
         batch.put_cf(self.table(META)?, VOTE, encode_vote(vote));
         point(Point::VoteSave);
-        self.write_durably(batch).await
+        self.write_durably(batch).await?;
+        // Not before: the other way round, a loss of power in between would look like a lost log.
+        match &self.identity {
+            Some(identity) => identity.begin().map_err(io::Error::other),
+            None => Ok(()),
+        }
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
