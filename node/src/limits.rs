@@ -233,18 +233,19 @@ pub const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// reserve of a large one in that time; where it takes more, the write itself fails.
 pub const SPACE_LOOK: Duration = Duration::from_millis(200);
 
-/// Uploads that one step of collection ends, and objects that a sweep looks up at once.
+/// Objects that a sweep looks up at once, and abandoned uploads that are read for the log.
 pub const COLLECTED_PER_STEP: usize = 256;
 
-/// Links that one step of collection condemns. While that command is applied others wait, for some
-/// milliseconds.
+/// Links that one step of collection condemns. While that command is applied others wait
+/// (`make bench-gc` says what that comes to).
 pub const CONDEMNED_PER_STEP: usize = 32;
 
 /// Objects that one step of collection deletes, in one call of the store: files keep a disk busy
-/// for some milliseconds, and in S3 these are one request.
+/// meanwhile (`make bench-gc` says what that comes to), and in S3 these are one request.
 pub const DELETED_PER_STEP: usize = 64;
 
-/// Untagged manifests that one step of collection expires: each may let go of many blobs.
+/// Uploads that one step of collection ends, and untagged manifests that one expires: each may let
+/// go of many blobs.
 pub const EXPIRED_PER_STEP: usize = 32;
 
 /// How often the collector looks for something to do.
@@ -293,7 +294,7 @@ pub const PACE_LOOK: Duration = Duration::from_millis(500);
 pub const PACE_FACTOR_MIN: f64 = 0.05;
 
 /// How often the time of a step collection rests after it while requests are served: one in eight
-/// comes beside a step. With three the slowest pushes took several times as long (`make bench-gc`).
+/// comes beside a step (`make bench-gc` says what that comes to).
 pub const REST_PER_WORK: u32 = 7;
 
 /// How long it rests at most: whoever waits for a store elsewhere keeps nobody from anything.

@@ -1,11 +1,11 @@
-//! How fast collection goes: so many objects per second, fewer while requests are slow, and never
-//! for long at a time while there are any.
+//! How fast collection goes: so many objects per second, fewer while requests are slow, and with
+//! rests in between while there are any.
 //!
 //! Slowness is that of the requests that move few bytes (`Metrics::recent_latency`), since the time
 //! of a large blob says nothing. Invariant: the factor stays between `PACE_FACTOR_MIN` and 1.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -27,6 +27,8 @@ struct Taken {
     looked: Instant,
     // When the objects that were taken so far are paid for.
     free_at: Instant,
+    // When the rest after the last step is over.
+    rested_at: Instant,
 }
 
 /// Work that the pace allows, until it is dropped.
@@ -69,6 +71,7 @@ impl Pace {
             taken: Arc::new(Mutex::new(Taken {
                 looked: now,
                 free_at: now,
+                rested_at: now,
             })),
         }
     }
@@ -87,6 +90,10 @@ impl Pace {
     /// Waits until a step of `count` more objects is allowed.
     pub(super) async fn take(&self, count: usize) -> Step {
         sleep_until(self.free_after(count)).await;
+        // Another worker's step may have ended meanwhile.
+        while let Some(rested_at) = self.rests_until() {
+            sleep_until(rested_at).await;
+        }
         Step {
             pace: self.clone(),
             began: Instant::now(),
@@ -96,16 +103,25 @@ impl Pace {
     /// After work there is rest while requests are served: those that come beside a step wait for
     /// the processor, the disk or the log that it uses, and so they are few.
     fn rest(&self, worked: Duration) {
-        if self.metrics.recent_latency().is_some() {
-            let rested = Instant::now() + (worked * REST_PER_WORK).min(REST_MAX);
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            taken.free_at = taken.free_at.max(rested);
+        if self.metrics.is_serving() {
+            let rested_at = Instant::now() + (worked * REST_PER_WORK).min(REST_MAX);
+            let mut taken = self.taken();
+            taken.rested_at = taken.rested_at.max(rested_at);
         }
+    }
+
+    fn rests_until(&self) -> Option<Instant> {
+        let rested_at = self.taken().rested_at;
+        (rested_at > Instant::now()).then_some(rested_at)
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn free_after(&self, count: usize) -> Instant {
         let now = Instant::now();
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken();
         if now.duration_since(taken.looked) >= PACE_LOOK {
             taken.looked = now;
             self.adjust();
@@ -170,6 +186,7 @@ mod tests {
             assert_eq!(Pace::new(rate, Arc::clone(&metrics)).batch(64), batch);
         }
     }
+
     #[tokio::test(start_paused = true)]
     async fn work_is_followed_by_rest_while_there_are_requests() {
         const WORK: Duration = Duration::from_millis(10);
@@ -184,12 +201,48 @@ mod tests {
             rests.elapsed()
         };
         assert!(work(WORK).await < WORK, "nobody asks for anything");
-        metrics.note_latency(Duration::ZERO);
+        metrics.note_served();
         assert!(work(WORK).await >= WORK * REST_PER_WORK);
         let rested = work(REST_MAX * 100).await;
         assert!(
             rested < REST_MAX * 2,
             "a store that stands still: {rested:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rest_is_a_part_of_what_the_rate_waits() {
+        const WORK: Duration = Duration::from_millis(2);
+        let metrics = Arc::new(Metrics::new());
+        metrics.note_served();
+        // Each step is paid for with longer than its rest.
+        let pace = Pace::new(10, metrics);
+        let started = Instant::now();
+        for _ in 0..10 {
+            let step = pace.take(1).await;
+            tokio::time::advance(WORK).await;
+            drop(step);
+        }
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(1) + 10 * WORK * 2, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_waits_for_its_turn_rests_after_the_step_of_another() {
+        let metrics = Arc::new(Metrics::new());
+        metrics.note_served();
+        let pace = Pace::new(100, metrics);
+        let step = pace.take(1).await;
+        let other = pace.clone();
+        let waiting = tokio::spawn(async move {
+            drop(other.take(1).await);
+            Instant::now()
+        });
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_millis(9)).await;
+        drop(step);
+        let ended = Instant::now();
+        let began = waiting.await.expect("it does not panic");
+        assert!(began - ended >= Duration::from_millis(9) * REST_PER_WORK);
     }
 }

@@ -21,7 +21,7 @@ use roadstead_storage::{BlobStore, ObjectKey};
 use tokio::time::Instant;
 
 use super::failures::Failures;
-use super::pace::Pace;
+use super::pace::{Pace, Step};
 use super::progress::{Phase, Progress};
 use super::{CollectionError, sweep};
 use crate::error::outcome;
@@ -201,7 +201,7 @@ impl Pass {
         let mut from = Vec::new();
         loop {
             self.check(run).await?;
-            let limit = COLLECTED_PER_STEP;
+            let limit = EXPIRED_PER_STEP;
             let look = |view: &dyn View| garbage::idle_uploads(view, &from, until_ms, limit);
             let found = self.tools.metadata.read(look).await?;
             let mut count = found.items.len() as u64;
@@ -267,11 +267,12 @@ impl Pass {
             manifests.retain(|name| wanted.has(&name.repository));
             let mut count = manifests.len() as u64;
             if count > 0 && !run.is_dry {
-                let _step = self.pace.take(manifests.len()).await;
                 let expire = ExpireManifests {
                     manifests: manifests.clone(),
                 };
+                let step = self.pace.take(manifests.len()).await;
                 count = expired(self.propose(Action::ExpireManifests(expire)).await?);
+                drop(step);
                 self.finish_deletions(manifests).await?;
             }
             progress.count(|counts| counts.manifests += count);
@@ -292,11 +293,12 @@ impl Pass {
                 if !is_begun {
                     break;
                 }
-                let step = ContinueDeletion {
+                let further = ContinueDeletion {
                     repository: repository.clone(),
                     digest: digest.clone(),
                 };
-                self.propose(Action::ContinueDeletion(step)).await?;
+                let _step = self.pace.take(1).await;
+                self.propose(Action::ContinueDeletion(further)).await?;
             }
         }
         Ok(())
@@ -373,9 +375,9 @@ impl Pass {
         objects: Vec<garbage::ReclaimedObject>,
         progress: &Progress,
     ) -> Result<(), CollectionError> {
-        let _step = self.pace.take(objects.len()).await;
+        let step = self.pace.take(objects.len()).await;
         let keys = objects.iter().map(|object| object.object_key.as_str());
-        let deleted = self.remove(keys, Removal::Everything).await?;
+        let deleted = self.remove(&step, keys, Removal::Everything).await?;
         let (mut object_keys, mut bytes, mut failures) = (Vec::new(), 0, 0);
         for (object, is_gone) in objects.into_iter().zip(deleted) {
             if is_gone {
@@ -400,10 +402,11 @@ impl Pass {
         Ok(())
     }
 
-    /// Removes what nothing names from the store, if that is still the cluster's. The caller has
-    /// taken the step. Says of each key whether it is gone.
+    /// Removes in this step what nothing names from the store, if that is still the cluster's. Says
+    /// of each key whether it is gone.
     pub(super) async fn remove(
         &mut self,
+        _step: &Step,
         keys: impl Iterator<Item = &str>,
         removal: Removal,
     ) -> Result<Vec<bool>, CollectionError> {

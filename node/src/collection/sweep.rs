@@ -109,16 +109,16 @@ async fn remove(
         return Ok(());
     }
     let what = match removal {
-        Removal::Everything => "objects that nothing names are deleted",
-        Removal::Unfinished => "unfinished writes beside objects are discarded",
+        Removal::Everything => "objects that nothing names are about to be deleted",
+        Removal::Unfinished => "unfinished writes beside objects are about to be discarded",
     };
     tracing::info!(found = found.len(), first = %first.key, "{what}");
     // No more at once than a look takes, which has to wait for its turn.
     for objects in found.chunks(pass.pace.batch(DELETED_PER_STEP)) {
         pass.check(run).await?;
-        let _step = pass.pace.take(objects.len()).await;
+        let step = pass.pace.take(objects.len()).await;
         let keys = objects.iter().map(|info| info.key.as_str());
-        let removed = pass.remove(keys, removal).await?;
+        let removed = pass.remove(&step, keys, removal).await?;
         let gone = removed.iter().filter(|is_gone| **is_gone).count() as u64;
         progress.count(|counts| {
             *of(counts, removal) += gone;

@@ -240,6 +240,17 @@ impl Metrics {
         self.latency.recent()
     }
 
+    /// Takes in that a client was served.
+    pub(crate) fn note_served(&self) {
+        self.latency.note_served();
+    }
+
+    /// Whether clients were served of late by this node. Whoever only asks whether there is a
+    /// registry, as load balancers do, is none.
+    pub fn is_serving(&self) -> bool {
+        self.latency.is_serving()
+    }
+
     /// Shows how many lines of a log were dropped. `log` is the name of the log.
     pub fn show_dropped(&self, log: &'static str, dropped: Dropped) {
         lock(&self.sources.dropped).insert(log, dropped);
@@ -356,6 +367,9 @@ impl RequestInFlight {
         let is_reading = matches!(completed.method, Method::Get | Method::Head);
         if is_reading && handler == Handler::Manifest.as_str() {
             self.metrics.note_latency(took);
+        }
+        if handler != Handler::Base.as_str() {
+            self.metrics.note_served();
         }
         http.request_bytes
             .get_or_create(&HandlerLabels { handler })

@@ -1,4 +1,4 @@
-//! How long requests take at present: a moving average, and no history.
+//! Whether requests are served at present, and how long they take: a moving average, no history.
 //!
 //! It is for a worker that has to step back when it is in the way, not for people. Two requests
 //! that end at once may count as one, which does not matter for an average.
@@ -9,16 +9,18 @@ use std::time::{Duration, Instant};
 /// Each request moves the average by one part in so many.
 const WEIGHT: u64 = 8;
 
-/// An average that is older says nothing about the present.
+/// What is older says nothing about the present.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// The average.
+/// The average, and when the last request was.
 #[derive(Debug)]
 pub(super) struct Latency {
     started: Instant,
     average_us: AtomicU64,
     // Milliseconds since `started`, plus one; 0: never.
     noted_ms: AtomicU64,
+    // Likewise, of any request.
+    served_ms: AtomicU64,
 }
 
 impl Latency {
@@ -28,6 +30,7 @@ impl Latency {
             started: Instant::now(),
             average_us: AtomicU64::new(0),
             noted_ms: AtomicU64::new(0),
+            served_ms: AtomicU64::new(0),
         }
     }
 
@@ -47,12 +50,26 @@ impl Latency {
         self.noted_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
+    /// A request was served, however long it took.
+    pub(super) fn note_served(&self) {
+        self.served_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
     /// The average, if it is of late.
     pub(super) fn recent(&self) -> Option<Duration> {
-        let noted_ms = self.noted_ms.load(Ordering::Relaxed);
-        let age_ms = self.now_ms().saturating_sub(noted_ms);
-        let is_fresh = noted_ms > 0 && u128::from(age_ms) < FRESH.as_millis();
-        is_fresh.then(|| Duration::from_micros(self.average_us.load(Ordering::Relaxed)))
+        self.is_of_late(&self.noted_ms)
+            .then(|| Duration::from_micros(self.average_us.load(Ordering::Relaxed)))
+    }
+
+    /// Whether a request was served of late.
+    pub(super) fn is_serving(&self) -> bool {
+        self.is_of_late(&self.served_ms)
+    }
+
+    fn is_of_late(&self, at_ms: &AtomicU64) -> bool {
+        let at_ms = at_ms.load(Ordering::Relaxed);
+        let age_ms = self.now_ms().saturating_sub(at_ms);
+        at_ms > 0 && u128::from(age_ms) < FRESH.as_millis()
     }
 }
 
@@ -68,6 +85,9 @@ mod tests {
         assert_eq!(latency.recent(), Some(Duration::from_millis(8)));
         latency.note(Duration::from_millis(16));
         assert_eq!(latency.recent(), Some(Duration::from_millis(9)));
+        assert!(!latency.is_serving());
+        latency.note_served();
+        assert!(latency.is_serving());
         for _ in 0..200 {
             latency.note(Duration::from_millis(500));
         }
