@@ -56,8 +56,7 @@ pub(crate) const ELECTION_MS_MAX: u64 = 1_100;
 /// images are larger, and what it does not hold is read from the system's memory.
 pub(crate) const STATE_CACHE_BYTES: usize = 32 << 20;
 
-/// A part of a file's index or filter, in bytes: what a lookup reads of them at once. No test
-/// reaches it: files of tests have one part.
+/// A part of a file's index or filter, in bytes: what a lookup reads of them at once.
 pub(crate) const INDEX_PART_BYTES: usize = 4 << 10;
 
 /// Unwritten data of all tables of the state together, in bytes, with what is being written out.

@@ -32,3 +32,6 @@ pub mod limits;
 pub mod space;
 pub mod store_guard;
 pub mod telemetry;
+
+#[cfg(test)]
+mod testing;

@@ -9,11 +9,10 @@ import hashlib
 import multiprocessing
 import os
 import re
-import subprocess
 import time
 
 from gotools import Problem
-from servers import fetched, free_ports, roadstead, running
+from servers import fetched, free_ports, ran, roadstead, running
 from wire import Batches, request
 
 GRACE = 5
@@ -52,10 +51,8 @@ class Collecting:
 
     def set_paused(self, is_paused):
         """Has the collector stand still, or go on."""
-        command = [roadstead(), "gc", "pause" if is_paused else "resume", "--address", f"127.0.0.1:{self.admin}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Problem(f"{' '.join(command)} failed: {done.stderr}{done.stdout}")
+        change = "pause" if is_paused else "resume"
+        ran([roadstead(), "gc", change, "--address", f"127.0.0.1:{self.admin}"])
 
     def collected(self):
         """Links and objects that were taken away since it has started."""

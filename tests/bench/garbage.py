@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import statistics
-import subprocess
 import time
 
 from beside import beside
@@ -13,7 +12,7 @@ from gotools import Problem
 from load import PULLERS, PULLS, PUSHERS, PUSHES, Load, seed_pulled
 from report import GARBAGE, replace_section, versions
 from scale import scaled
-from servers import program, say
+from servers import program, ran, say
 
 # Dead blobs in a batch, and how many are live around them.
 DEAD = 1_000
@@ -38,13 +37,6 @@ BACKLOGS = {DEFAULT_RATE: scaled(DEFAULT_RATE * AT_WORK // 4), FULL_RATE: scaled
 
 
 # --- Among live blobs ----------------------------------------------------------------------------
-
-
-def ran(command):
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Problem(f"{' '.join(map(str, command))} failed: {done.stderr}{done.stdout}")
-    return done.stdout
 
 
 def among(report, folder):
@@ -212,7 +204,7 @@ Versions: {versions}.
 
 """
     + f"""- **Among live blobs**: `tests/bench/among.rs`. The metadata are seeded with live blobs by the commands that pushes propose, 100 blobs in a manifest; they have no bytes, since nobody reads them. Processes then open them in turn, {ROUNDS} times each. Each pushes {DEAD:,} dead blobs into a store in memory, waits until their holds are over, and has a pass of the collector condemn, delete and forget them, {BATCHES} times over, of which the first {WARMING} are cold: the databases' caches are empty in a process that has just begun, and the time of these stands apart. The rate is 100,000 objects a second, so that it bounds nothing. The time is that of the pass, the middle of all batches; the memory that a pass needs is the peak of the whole process during it as a part of what the process had before it. The process as a whole has more among many: metadata lie on disk, and a million blobs fill the databases' caches and write buffers, which ten thousand do not; their size is fixed (100 MiB) and is no matter of collection.
-- **Pushes and pulls**: {PUSHERS} clients push {PUSHES} small images a second each (config, layer of 1 KiB, manifest, by POST and PUT), and {PULLERS} pull {PULLS} manifests or layers a second each, all the time. An answer's time counts from when the request was due. The collector is paused and let go on in turn, every {WINDOW} seconds, by `roadstead gc pause` and `resume`, so that whatever else goes on in the registry and on the machine falls on both alike; the first {LEFT_OUT} s of each window do not count. Percentiles are those of a window, and the middle window counts: a burst of something else on the machine spoils a window, and would be the slowest hundredth of all. There are {CYCLES} rounds at the default rate of {DEFAULT_RATE} a second and at {FULL_RATE:,}, which bounds nothing. Files are on disk; `gc.grace` is {GRACE} s and `gc.readingdelay` nothing.
+- **Pushes and pulls**: {PUSHERS} clients push {PUSHES} small images a second each (config, layer of 1 KiB, manifest, by POST and PUT), and {PULLERS} pull {PULLS} manifests or layers a second each, all the time. An answer's time counts from when the request was due. The collector is paused and let go on in turn, by `roadstead gc pause` and `resume`, so that whatever else goes on in the registry and on the machine falls on both alike; {LEFT_OUT} s after each change a window of {WINDOW} s begins that counts. Percentiles are those of a window, and the middle window counts: a burst of something else on the machine spoils a window, and would be the slowest hundredth of all. There are {CYCLES} rounds at the default rate of {DEFAULT_RATE} a second and at {FULL_RATE:,}, which bounds nothing. Files are on disk; `gc.grace` is {GRACE} s and `gc.readingdelay` nothing.
 - **Beside Distribution**: the same 10,000 small images, unique, are pushed into both by the same clients, and 1,000 manifests are deleted by digest. Distribution is stopped, as its documentation demands for content that must not be lost, `docker-registry garbage-collect` runs, and it is started again; from the stop to the first answer it takes no push. Roadstead runs on with a short grace: from the end of the first hold until the last object is deleted and forgotten, while clients go on pushing. Distribution keeps manifests as blobs, Roadstead in its metadata: so Distribution frees a file more for each image, which does not count as an object here.
 """
 )

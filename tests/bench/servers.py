@@ -42,6 +42,14 @@ def program(name, variable=None):
     return str(Path(found).resolve()) if given else found
 
 
+def ran(command):
+    """What a command prints, which has to succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Problem(f"{' '.join(map(str, command))} failed: {done.stderr}{done.stdout}")
+    return done.stdout
+
+
 def roadstead():
     if os.environ.get("ROADSTEAD"):
         return program("roadstead", "ROADSTEAD")

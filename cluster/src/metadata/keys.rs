@@ -101,8 +101,8 @@ impl Table {
         }
     }
 
-    /// With which part of its keys it is asked whether the table has any row, and mostly it has
-    /// none: whoever keeps the table can have a filter for that.
+    /// With which part of its keys it is asked whether the table has any row: whoever keeps the
+    /// table can have a filter for that.
     pub fn sought_by(self) -> Option<Front> {
         match self {
             Self::LinkedIn | Self::ManifestIn => Some(Front::One),
@@ -123,13 +123,19 @@ pub enum Front {
 impl Front {
     /// These parts of `key` with the separators behind them; `None` if it has no more than these.
     pub fn of(self, key: &[u8]) -> Option<&[u8]> {
-        let mut separators = (0..key.len()).filter(|at| key[*at] == 0);
-        let last = match self {
-            Self::One => separators.next(),
-            Self::Two => separators.nth(1),
-        };
-        Some(&key[..=last?])
+        match self {
+            Self::One => first_parts::<1>(key),
+            Self::Two => first_parts::<2>(key),
+        }
     }
+}
+
+/// So many text parts of `key` with the separators behind them; `None` if it has fewer. A function
+/// for each number, since RocksDB takes no closure with a value.
+pub fn first_parts<const PARTS: usize>(key: &[u8]) -> Option<&[u8]> {
+    let mut separators = (0..key.len()).filter(|at| key[*at] == 0);
+    let last = separators.nth(PARTS - 1)?;
+    Some(&key[..=last])
 }
 
 /// The key of a row of type `R`.

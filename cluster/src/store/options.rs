@@ -10,7 +10,7 @@ use crate::limits::{
     LOG_UNWRITTEN_BYTES, OPEN_FILES_MAX, STATE_CACHE_BYTES, STATE_UNWRITTEN_BYTES,
     TABLE_UNWRITTEN_BYTES, WRITE_AHEAD_BYTES,
 };
-use crate::metadata::keys::Front;
+use crate::metadata::keys::{Front, first_parts};
 
 /// The table that every database of RocksDB has. Ours keep nothing in it, but it is opened with the
 /// settings of the others: disk for a write-ahead log is taken in advance by the largest write
@@ -43,21 +43,22 @@ pub(crate) fn state_table(cache: &Cache, sought_by: Option<Front>) -> Options {
     blocks.set_whole_key_filtering(sought_by.is_none());
     let mut options = table(&blocks);
     if let Some(front) = sought_by {
+        // A name stands for one function for ever: filters on disk were made by it. Another
+        // function needs another name, and files with the old one are read unfiltered.
         options.set_prefix_extractor(match front {
-            // The names are on disk and never change: files with another one are read unfiltered.
-            Front::One => SliceTransform::create(
-                "first-part",
-                |key| Front::One.of(key).unwrap_or(key),
-                Some(|key| Front::One.of(key).is_some()),
-            ),
-            Front::Two => SliceTransform::create(
-                "first-two-parts",
-                |key| Front::Two.of(key).unwrap_or(key),
-                Some(|key| Front::Two.of(key).is_some()),
-            ),
+            Front::One => extractor::<1>("first-part"),
+            Front::Two => extractor::<2>("first-two-parts"),
         });
     }
     options
+}
+
+fn extractor<const PARTS: usize>(name: &str) -> SliceTransform {
+    SliceTransform::create(
+        name,
+        |key| first_parts::<PARTS>(key).unwrap_or(key),
+        Some(|key| first_parts::<PARTS>(key).is_some()),
+    )
 }
 
 /// The state's cache.

@@ -21,6 +21,7 @@ use rocksdb::{
 use super::{Database, Watch, database_error, folder, options};
 use crate::consensus::{Applied, Membership, decode_applied, encode_applied};
 use crate::limits::STATE_UNWRITTEN_BYTES;
+use crate::metadata::keys::Front;
 use crate::metadata::transaction::Changes;
 use crate::metadata::view::Row;
 use crate::metadata::{Fault, Table, View};
@@ -294,21 +295,20 @@ pub(crate) fn place_in(folder: &Path, applied: &Applied) -> io::Result<()> {
     Ok(())
 }
 
-/// The names of all tables.
-fn names() -> impl Iterator<Item = &'static str> {
-    let tables = Table::ALL.iter().map(|table| table.name());
-    tables.chain([RAFT, options::UNUSED])
+/// The names of all tables, and what they are sought by.
+fn tables() -> impl Iterator<Item = (&'static str, Option<Front>)> {
+    let own = Table::ALL.map(|table| (table.name(), table.sought_by()));
+    let others = [RAFT, options::UNUSED].map(|name| (name, None));
+    own.into_iter().chain(others)
 }
 
 /// All tables with their settings.
 fn descriptors(cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
-    let own = Table::ALL.map(|table| (table.name(), table.sought_by()));
-    let others = [RAFT, options::UNUSED].map(|name| (name, None));
-    let all = own.into_iter().chain(others);
-    all.map(|(name, sought_by)| {
-        ColumnFamilyDescriptor::new(name, options::state_table(cache, sought_by))
-    })
-    .collect()
+    tables()
+        .map(|(name, sought_by)| {
+            ColumnFamilyDescriptor::new(name, options::state_table(cache, sought_by))
+        })
+        .collect()
 }
 
 /// The least key that is above every key with this prefix, if there is one.
@@ -342,7 +342,7 @@ impl Generation {
 
     /// Waits until all tables are written out, or one of them cannot be.
     fn write_out(&self) -> io::Result<()> {
-        let tables = names().map(|name| self.table(name));
+        let tables = tables().map(|(name, _)| self.table(name));
         let tables = tables.collect::<io::Result<Vec<_>>>()?;
         self.database
             .flush_cfs_opt(&tables, &FlushOptions::default())

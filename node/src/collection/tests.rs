@@ -14,12 +14,13 @@ use roadstead_proto::rpc::metadata::{ChangeSettings, DeleteBlob, RenewHold};
 use roadstead_proto::{Algorithm, Digest, RepositoryName};
 use roadstead_storage::{BlobStore, Marker, ObjectKey};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval};
 
 use super::*;
 use crate::founding;
 use crate::store_guard::StoreGuard;
 use crate::telemetry::Metrics;
+use crate::testing::until;
 use crate::upload::{self, Chunk, Piece, Upload};
 
 mod leftovers;
@@ -164,14 +165,16 @@ impl Node {
         Ok(self.progress.counts().since(&before))
     }
 
-    /// Looks until `is_done`, which must be soon.
+    /// Looks until `is_done`.
     async fn look_until(&mut self, what: &str, is_done: impl Fn(&Counts, &Shim) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !is_done(&self.progress.counts(), &self.store) {
-            assert!(Instant::now() < deadline, "never: {what}");
-            self.look().await.expect("a look");
-            sleep(Duration::from_millis(5)).await;
-        }
+        until(what, async || {
+            let is_done = is_done(&self.progress.counts(), &self.store);
+            if !is_done {
+                self.look().await.expect("a look");
+            }
+            is_done
+        })
+        .await;
     }
 
     async fn stored(&self) -> BTreeSet<String> {
@@ -433,12 +436,11 @@ async fn abandoned_uploads_end_with_their_bytes() {
         ..ChangeSettings::default()
     })
     .await;
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while node.progress.counts().objects < 1 {
-        assert!(Instant::now() < deadline, "never: the upload goes");
+    until("the upload goes", async || {
         node.run(uploads).await.expect("a look");
-        sleep(Duration::from_millis(5)).await;
-    }
+        node.progress.counts().objects > 0
+    })
+    .await;
     assert_eq!(node.progress.counts().uploads, 1);
     assert!(node.stored().await.is_empty());
 }

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::*;
 use crate::config::{Address, FileCheck, Header, HttpCheck, StorageDriver, TcpCheck};
+use crate::testing::until;
 
 const SECOND: Duration = Duration::from_secs(1);
 const FAILED: Fault = Fault::Fail(Failure::Unavailable);
@@ -135,12 +136,8 @@ async fn a_node_without_checks_is_healthy() {
 
 /// Waits until the health is as wanted; fails when that takes longer than any machine needs.
 async fn becomes(health: &Health, is_healthy: bool) {
-    let wait = async {
-        while health.is_healthy() != is_healthy {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    assert!(timeout(30 * SECOND, wait).await.is_ok(), "{health:?}");
+    let what = format!("healthy: {is_healthy}");
+    until(&what, async || health.is_healthy() == is_healthy).await;
 }
 
 #[tokio::test]

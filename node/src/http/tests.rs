@@ -27,6 +27,7 @@ use crate::service::{Policy, Registry};
 use crate::space::Space;
 use crate::store_guard::StoreGuard;
 use crate::telemetry::{AccessLog, Metrics};
+use crate::testing::LONG;
 use crate::upload::{Chunk, Piece, Tools, Upload};
 
 mod elsewhere;
@@ -34,9 +35,6 @@ mod redirects;
 mod troubles;
 
 use elsewhere::Elsewhere;
-
-/// How long anything may take here.
-const LONG: Duration = Duration::from_secs(30);
 
 /// What a configuration says beside the bucket.
 type Variables = [(&'static str, &'static str)];

@@ -14,12 +14,14 @@ use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::{Command, PutManifest};
 use roadstead_proto::rpc::raft;
 use rocksdb::DB;
+use rocksdb::perf::PerfMetric;
 use rustix::fs::{self, FileType, Mode, OFlags};
 
 use super::super::log::LogStore;
 use super::super::machine::{Waiting, batch};
 use super::super::options;
 use super::super::state::StateStore;
+use super::{counted, opened};
 use crate::consensus::{Entry, Proposal, decode_log_id};
 use crate::limits::{
     ARENA_BYTES, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, ENTRIES_READ_BYTES_MAX, FLUSHES_WAITING_MAX,
@@ -92,9 +94,7 @@ fn writes() -> impl Iterator<Item = Changes> {
 
 #[test]
 fn memory_of_the_state_is_bounded() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = StateStore::open(folder.path()).unwrap();
-    let applied = state.applied().unwrap();
+    let (_folder, state, applied) = opened();
     let tables: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
     let mut most = 0;
     for changes in writes() {
@@ -115,9 +115,7 @@ fn memory_of_the_state_is_bounded() {
 
 #[test]
 fn tables_with_few_rows_take_little() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = StateStore::open(folder.path()).unwrap();
-    let applied = state.applied().unwrap();
+    let (_folder, state, applied) = opened();
     let tables = Table::ALL.len();
     // More than RocksDB has room for without taking any.
     let rows = (0..4 * tables as u64).map(|number| (place(number), Some(row(number))));
@@ -333,9 +331,7 @@ async fn writes_that_wait_for_the_flusher_are_bounded() {
 /// A scan ends where its prefix does, however much was deleted behind that.
 #[test]
 fn scan_does_not_go_over_what_was_deleted_behind_its_prefix() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = StateStore::open(&folder.path().join("state")).unwrap();
-    let applied = state.applied().unwrap();
+    let (_folder, state, applied) = opened();
     let key = |number: u64| [b"b".as_slice(), &number.to_be_bytes()].concat();
     for row in [Some(b"x".to_vec()), None] {
         for number in 0..5_000 {
@@ -343,12 +339,9 @@ fn scan_does_not_go_over_what_was_deleted_behind_its_prefix() {
             state.write(changes, &applied).unwrap();
         }
     }
-    rocksdb::perf::set_perf_stats(rocksdb::perf::PerfStatsLevel::EnableCount);
-    let mut counted = rocksdb::perf::PerfContext::default();
-    counted.reset();
-    let found = state.view(|view| view.scan(Table::Requests, b"a", b"", 16));
-    assert_eq!(found.unwrap().len(), 0);
-    let passed = counted.metric(rocksdb::PerfMetric::InternalDeleteSkippedCount);
-    rocksdb::perf::set_perf_stats(rocksdb::perf::PerfStatsLevel::Disable);
+    let passed = counted(PerfMetric::InternalDeleteSkippedCount, || {
+        let found = state.view(|view| view.scan(Table::Requests, b"a", b"", 16));
+        assert_eq!(found.unwrap().len(), 0);
+    });
     assert_eq!(passed, 0);
 }

@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::founding;
+use crate::testing::until;
 
 /// Repositories over metadata of their own, on this arbiter.
 struct Stage {
@@ -116,13 +117,7 @@ fn a_repository_that_nobody_writes_to_ends() {
         });
         let Stage { repositories, .. } = &stage(&arbiter).await;
         let mailbox = repositories.mailbox(&name(0)).expect("there is room");
-        let ended = async {
-            while mailbox.is_open() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
-        ended.expect("it ends");
+        until("it ends", async || !mailbox.is_open()).await;
         assert_eq!(repositories.count(), 0);
     });
 }

@@ -2,27 +2,13 @@
 
 use actix_rt::{Arbiter, System};
 use tokio::runtime::Builder;
-use tokio::time::timeout;
 
 use super::*;
 use crate::actor::{Arbiters, Collector, CollectorOptions};
 use crate::config::UploadPurging;
 
-/// Far longer than anything takes: reaching it means that something hangs.
-const LONG: Duration = Duration::from_secs(20);
-
 /// Of what is not to come about here.
 const NEVER: Duration = Duration::from_secs(1_000_000);
-
-/// Waits until it is so.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !is_so().await {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(LONG, waiting).await.expect(what);
-}
 
 #[test]
 fn a_sweep_that_comes_to_no_end_holds_nothing_up() {
