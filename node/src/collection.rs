@@ -14,6 +14,7 @@
 mod failures;
 mod pace;
 mod pass;
+mod policy;
 mod progress;
 mod settings;
 mod sweep;
@@ -22,7 +23,8 @@ mod tests;
 
 pub use pace::{Factor, Pace};
 pub use pass::{Pass, Run, Tools};
-pub use progress::{Counts, Phase, Progress, Swept};
+pub(crate) use policy::Policy;
+pub use progress::{Counts, Phase, Progress, Swept, Waits};
 pub use settings::settle_ages;
 pub(crate) use sweep::orphans;
 

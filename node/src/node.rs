@@ -434,7 +434,7 @@ async fn watch_store(guard: StoreGuard) {
 fn show_collection(metrics: &Metrics, collector: Collector) {
     metrics.show_collection(move || CollectionState {
         counts: collector.progress().counts(),
-        backlog: collector.progress().backlog(),
+        waits: collector.progress().waits(),
         swept: collector.progress().swept(),
         factor: collector.factor(),
         is_alarmed: collector.is_alarmed(),
@@ -460,6 +460,7 @@ async fn resume_deletions(metadata: Metadata) {
             }
         };
         for (repository, digest) in found {
+            tracing::info!(%repository, %digest, "a deletion that was begun is gone on with");
             if let Err(error) = finish_deletion(&metadata, &repository, &digest).await {
                 tracing::warn!(%error, %repository, %digest, "a deletion is still interrupted");
             }

@@ -118,14 +118,14 @@ pub fn untagged_age_ms(settings: &Settings) -> Option<u64> {
 }
 
 /// Whether the manifest refers to one that the repository holds.
-fn has_living_subject<V: View + ?Sized>(
-    transaction: &Transaction<'_, V>,
+pub(super) fn has_living_subject<V: View + ?Sized>(
+    view: &V,
     repository: &str,
     manifest: &Manifest,
 ) -> Result<bool, Fault> {
     if manifest.subject.is_empty() {
         return Ok(false);
     }
-    let subject = transaction.row(&keys::manifest(repository, &manifest.subject))?;
+    let subject = view.row(&keys::manifest(repository, &manifest.subject))?;
     Ok(subject.is_some_and(|subject| !subject.deleting))
 }

@@ -6,6 +6,7 @@
 use roadstead_proto::rpc::metadata::{LinkName, ManifestName, UploadName};
 use roadstead_proto::rpc::state::{Blob, Object, Presence, Reclaimed, Repository, Upload, object};
 
+use super::collection::has_living_subject;
 use super::keys::{self, Prefix};
 use super::view::{Fault, View, ViewExt};
 
@@ -267,7 +268,8 @@ pub struct Backlog {
     pub links: Waiting,
     /// Reclaimed objects; the time is since when.
     pub objects: Waiting,
-    /// Manifests that nothing holds; the time is since when.
+    /// Manifests that no tag or index holds; the time is since when. One with a living subject is
+    /// among them until somebody has looked at it.
     pub manifests: Waiting,
 }
 
@@ -352,16 +354,19 @@ pub fn explain<V: View + ?Sized>(
         let manifest = view.row(&keys::manifest(&repository, digest))?;
         let link = view.row(&keys::link(&repository, digest))?;
         let referenced_by = names(&keys::references(&repository, digest), limit)?;
-        let mut subject = None;
-        if let Some(row) = manifest.as_ref().filter(|row| !row.subject.is_empty()) {
-            let is_there = view.has(&keys::manifest(&repository, &row.subject))?;
-            subject = is_there.then(|| row.subject.clone());
+        let (mut subject, mut unheld_since_ms) = (None, None);
+        if let Some(row) = manifest {
+            if has_living_subject(view, &repository, &row)? {
+                subject = Some(row.subject);
+            } else {
+                unheld_since_ms = row.unheld_since_ms;
+            }
         }
         let hold = link.filter(|_| referenced_by.is_empty());
         explanation.kept.push(Kept {
             tags: names(&keys::tags_of(&repository, digest), limit)?,
             hold_until_ms: hold.map(|link| link.hold_until_ms),
-            unheld_since_ms: manifest.and_then(|row| row.unheld_since_ms),
+            unheld_since_ms,
             referenced_by,
             subject,
             repository,

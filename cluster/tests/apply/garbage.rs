@@ -294,6 +294,7 @@ fn why_a_digest_is_kept_is_explained() {
 
     let referrer = explain("r", 9).kept;
     assert_eq!(referrer[0].subject.as_deref(), Some("m"));
+    assert_eq!(referrer[0].unheld_since_ms, None, "the subject holds it");
     // The other repository does not hold the subject.
     assert_eq!(referrer[1].subject, None);
     assert_eq!(referrer[1].unheld_since_ms, Some(10));

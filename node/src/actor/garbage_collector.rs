@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use roadstead_cluster::metadata::View;
 use roadstead_cluster::{Metadata, garbage, read};
 use roadstead_proto::rpc::metadata::ChangeSettings;
 use roadstead_proto::rpc::metadata::command::Action;
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use super::Arbiters;
 use super::mailbox::{Mailbox, Undelivered};
 use crate::collection::{
-    CollectionError, Counts, Factor, Pace, Pass, Phase, Progress, Run, Swept, Tools,
+    CollectionError, Counts, Factor, Pace, Pass, Phase, Progress, Run, Swept, Tools, Waits,
 };
 use crate::config;
 use crate::error::{RegistryError, outcome};
@@ -332,12 +333,20 @@ impl Shared {
             Ok(()) | Err(crate::store_guard::GuardError::Alarm(_)) => {}
             Err(error) => tracing::warn!(%error, "the marker of the store cannot be read"),
         }
-        let counted = self
-            .metadata
-            .read(|view| garbage::backlog(view, BACKLOG_COUNTED))
-            .await;
-        if let Ok(backlog) = counted {
-            self.progress.note_backlog(backlog);
+        let look = |view: &dyn View| {
+            let settings = read::settings(view)?.unwrap_or_default();
+            Ok(Waits {
+                backlog: garbage::backlog(view, BACKLOG_COUNTED)?,
+                now_ms: read::now_ms(view)?,
+                is_paused: settings.collection_paused,
+            })
+        };
+        if let Ok(mut waits) = self.metadata.read(look).await {
+            // The last command may be long ago. Only the leader knows better.
+            if let Ok(now_ms) = self.metadata.cluster_time().await {
+                waits.now_ms = waits.now_ms.max(now_ms);
+            }
+            self.progress.note_waits(waits);
         }
     }
 }

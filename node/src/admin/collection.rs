@@ -1,6 +1,7 @@
 //! Calls about collection: how it goes, look now, stop, go on, and why something is kept.
 
-use roadstead_cluster::garbage;
+use roadstead_cluster::metadata::View;
+use roadstead_cluster::{garbage, read};
 use roadstead_proto::Digest;
 use roadstead_proto::rpc::admin::{
     Backlog, BlobRecord, Collected, CollectionProgress, CollectionStatus, Explanation, Kept,
@@ -13,7 +14,7 @@ use tonic::Status;
 use super::events::{Events, Teller, events};
 use super::{Tools, status};
 use crate::actor::Running;
-use crate::collection::{Counts, Run, Swept};
+use crate::collection::{Counts, Policy, Run, Swept};
 use crate::error::RegistryError;
 use crate::limits::{BACKLOG_COUNTED, EXPLAINED, PROGRESS_TOLD};
 
@@ -56,6 +57,7 @@ fn collected(counts: &Counts) -> Collected {
         bytes: counts.bytes,
         orphans: counts.orphans,
         failures: counts.failures,
+        leftovers: counts.leftovers,
     }
 }
 
@@ -67,6 +69,7 @@ fn sweep(swept: &Swept) -> Sweep {
         orphans: swept.orphans,
         foreign: swept.foreign,
         error: swept.error.clone().unwrap_or_default(),
+        leftovers: swept.leftovers,
     }
 }
 
@@ -134,18 +137,28 @@ pub(super) async fn explain(tools: &Tools, digest: &str) -> Result<Explanation, 
     let digest = parsed
         .map_err(|error| status::of(&RegistryError::DigestInvalid(error)))?
         .to_string();
-    let explained = tools
-        .metadata
-        .read(|view| garbage::explain(view, &digest, EXPLAINED))
-        .await;
-    let explained = explained.map_err(status::of_metadata)?;
+    let look = |view: &dyn View| {
+        let explained = garbage::explain(view, &digest, EXPLAINED)?;
+        Ok((explained, read::settings(view)?.unwrap_or_default()))
+    };
+    let explained = tools.metadata.read(look).await;
+    let (explained, settings) = explained.map_err(status::of_metadata)?;
     if explained.blob.is_none() && explained.kept.is_empty() {
         return Err(Status::not_found(format!(
             "nothing is known of {digest}: it was never pushed, or it was collected"
         )));
     }
     let now_ms = tools.now_ms().await?;
+    // One that is not understood expires nothing.
+    let policy = Policy::of(&settings).ok().flatten();
+    let expires_in_ms = |kept: &garbage::Kept| {
+        let policy = policy.as_ref();
+        let policy = policy.filter(|policy| policy.is_for(&kept.repository))?;
+        let due_ms = kept.unheld_since_ms?.saturating_add(policy.age_ms);
+        Some(due_ms.saturating_sub(now_ms))
+    };
     let kept = explained.kept.into_iter().map(|kept| Kept {
+        expires_in_ms: expires_in_ms(&kept),
         repository: kept.repository,
         tags: kept.tags,
         referenced_by: kept.referenced_by,

@@ -108,6 +108,7 @@ fn collected_json(collected: &Collected) -> Value {
         "objects": collected.objects,
         "bytes": collected.bytes,
         "orphans": collected.orphans,
+        "leftovers": collected.leftovers,
         "failures": collected.failures,
     })
 }
@@ -118,6 +119,7 @@ fn sweep_json(sweep: &Sweep) -> Value {
         "duration_ms": sweep.duration_ms,
         "objects": sweep.objects,
         "orphans": sweep.orphans,
+        "leftovers": sweep.leftovers,
         "foreign": sweep.foreign,
         "error": (!sweep.error.is_empty()).then_some(&sweep.error),
     })
@@ -209,6 +211,9 @@ fn collected_facts(table: &mut Table, collected: &Collected) {
     if collected.orphans > 0 {
         table.fact("orphans", collected.orphans.to_string());
     }
+    if collected.leftovers > 0 {
+        table.fact("leftovers", collected.leftovers.to_string());
+    }
     if collected.failures > 0 {
         let failures = count(collected.failures, "delete");
         table.fact("refused", format!("{failures} by the store; tried again"));
@@ -223,6 +228,9 @@ fn sweep_facts(table: &mut Table, sweep: &Sweep) {
         count(sweep.objects, "object"),
         count(sweep.orphans, "orphan")
     );
+    if sweep.leftovers > 0 {
+        swept.push_str(&format!(", {}", count(sweep.leftovers, "leftover")));
+    }
     if sweep.foreign > 0 {
         swept.push_str(&format!(", {} of a foreign name", sweep.foreign));
     }
@@ -323,6 +331,7 @@ fn explanation_json(explanation: &Explanation) -> Value {
             "referenced_by": kept.referenced_by,
             "hold_remaining_ms": kept.hold_remaining_ms,
             "unheld_for_ms": kept.unheld_for_ms,
+            "expires_in_ms": kept.expires_in_ms,
             "subject": (!kept.subject.is_empty()).then_some(&kept.subject),
         })
     });
@@ -393,9 +402,12 @@ fn reasons(kept: &Kept, is_manifest: bool) -> Vec<String> {
     }
     if let Some(unheld_ms) = kept.unheld_for_ms {
         let unheld = age(unheld_ms);
-        reasons.push(format!(
-            "held by nothing for {unheld}: it stays unless `gc.untagged` expires it"
-        ));
+        let until = match kept.expires_in_ms {
+            Some(0) => "it expires next".to_owned(),
+            Some(left_ms) => format!("it expires in {}", age(left_ms)),
+            None => "it stays, for `gc.untagged` does not expire it".to_owned(),
+        };
+        reasons.push(format!("held by nothing for {unheld}: {until}"));
     }
     if reasons.is_empty() {
         let what = if is_manifest { "manifest" } else { "blob" };

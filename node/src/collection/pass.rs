@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use regex::RegexSet;
 use roadstead_cluster::metadata::view::ViewExt;
-use roadstead_cluster::metadata::{View, keys, untagged_age_ms};
+use roadstead_cluster::metadata::{View, keys};
 use roadstead_cluster::{Metadata, garbage, read};
 use roadstead_proto::rpc::metadata::command::Action;
 use roadstead_proto::rpc::metadata::response::Outcome;
@@ -22,6 +21,7 @@ use tokio::time::Instant;
 
 use super::failures::Failures;
 use super::pace::{Pace, Step};
+use super::policy::Policy;
 use super::progress::{Phase, Progress};
 use super::{CollectionError, sweep};
 use crate::error::outcome;
@@ -254,17 +254,16 @@ impl Pass {
         loop {
             // Each time, since the policy may spare by now what it did not before.
             let settings = self.check(run).await?;
-            let Some(age_ms) = untagged_age_ms(&settings) else {
+            let Some(policy) = Policy::of(&settings)? else {
                 return Ok(());
             };
-            let Some(until_ms) = self.now_ms().await?.checked_sub(age_ms) else {
+            let Some(until_ms) = self.now_ms().await?.checked_sub(policy.age_ms) else {
                 return Ok(());
             };
-            let wanted = Repositories::of(&settings)?;
             let look = |view: &dyn View| garbage::unheld(view, &from, until_ms, EXPIRED_PER_STEP);
             let found = self.tools.metadata.read(look).await?;
             let mut manifests = found.items;
-            manifests.retain(|name| wanted.has(&name.repository));
+            manifests.retain(|name| policy.is_for(&name.repository));
             let mut count = manifests.len() as u64;
             if count > 0 && !run.is_dry {
                 let expire = ExpireManifests {
@@ -359,8 +358,10 @@ impl Pass {
             } else {
                 let now = Instant::now();
                 objects.retain(|object| !self.failures.is_waiting(&object.object_key, now));
-                if !objects.is_empty() {
-                    self.delete_step(objects, progress).await?;
+                if !objects.is_empty() && !self.delete_step(objects, progress).await? {
+                    // The store refuses all, perhaps after a long time each. What follows waits for
+                    // the next look, and everything else goes on meanwhile.
+                    return Ok(());
                 }
             }
             match found.next {
@@ -370,11 +371,12 @@ impl Pass {
         }
     }
 
+    /// Says whether any is gone.
     async fn delete_step(
         &mut self,
         objects: Vec<garbage::ReclaimedObject>,
         progress: &Progress,
-    ) -> Result<(), CollectionError> {
+    ) -> Result<bool, CollectionError> {
         let step = self.pace.take(objects.len()).await;
         let keys = objects.iter().map(|object| object.object_key.as_str());
         let deleted = self.remove(&step, keys, Removal::Everything).await?;
@@ -399,7 +401,7 @@ impl Pass {
             counts.bytes += bytes;
             counts.failures += failures;
         });
-        Ok(())
+        Ok(count > 0)
     }
 
     /// Removes in this step what nothing names from the store, if that is still the cluster's. Says
@@ -440,24 +442,6 @@ pub(super) enum Removal {
     Everything,
     /// Any unfinished write. An object stays.
     Unfinished,
-}
-
-/// The repositories that the policy for untagged manifests is for.
-struct Repositories {
-    patterns: RegexSet,
-}
-
-impl Repositories {
-    fn of(settings: &Settings) -> Result<Self, CollectionError> {
-        let untagged = settings.untagged.as_ref();
-        let patterns = untagged.map_or(&[][..], |untagged| &untagged.repositories);
-        let patterns = RegexSet::new(patterns)?;
-        Ok(Self { patterns })
-    }
-
-    fn has(&self, repository: &str) -> bool {
-        self.patterns.is_empty() || self.patterns.is_match(repository)
-    }
 }
 
 fn expired(outcome: Outcome) -> u64 {

@@ -100,6 +100,17 @@ pub struct Swept {
     pub error: Option<String>,
 }
 
+/// What waited at one moment, and whether it may go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// What waited.
+    pub backlog: Backlog,
+    /// The moment, in cluster time.
+    pub now_ms: u64,
+    /// Whether an operator had stopped collection.
+    pub is_paused: bool,
+}
+
 /// What collection has done and is at, shared between who works and who asks.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -114,7 +125,7 @@ struct State {
     is_sweeping: bool,
     counts: Counts,
     swept: Option<Swept>,
-    backlog: Option<Backlog>,
+    waits: Option<Waits>,
 }
 
 impl Progress {
@@ -150,12 +161,12 @@ impl Progress {
     }
 
     /// What waited when it was last counted.
-    pub fn backlog(&self) -> Option<Backlog> {
-        self.state().backlog
+    pub fn waits(&self) -> Option<Waits> {
+        self.state().waits
     }
 
-    pub(crate) fn note_backlog(&self, backlog: Backlog) {
-        self.state().backlog = Some(backlog);
+    pub(crate) fn note_waits(&self, waits: Waits) {
+        self.state().waits = Some(waits);
     }
 
     /// Another's turn comes first. The node is at something else meanwhile.

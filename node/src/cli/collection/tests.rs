@@ -31,6 +31,7 @@ fn working() -> CollectionStatus {
             objects: 39,
             bytes: 123_456_789,
             orphans: 1,
+            leftovers: 4,
             failures: 2,
         }),
         last_sweep: Some(Sweep {
@@ -38,6 +39,7 @@ fn working() -> CollectionStatus {
             duration_ms: 61_000,
             objects: 1_000,
             orphans: 1,
+            leftovers: 4,
             foreign: 2,
             error: String::new(),
         }),
@@ -63,9 +65,10 @@ fn status_says_what_waits_and_what_was_done() {
         freed               39 objects (117 MiB)
         removed             40 links, 2 manifests, 1 upload
         orphans             1
+        leftovers           4
         refused             2 deletes by the store; tried again
         sweep               2026-11-22 16:30:11 UTC, for 1 min 1 s
-        swept               1000 objects, 1 orphan, 2 of a foreign name
+        swept               1000 objects, 1 orphan, 4 leftovers, 2 of a foreign name
     "#]],
     );
     check(
@@ -111,12 +114,13 @@ fn a_run_says_what_it_did() {
     check(
         &run_table(&last, false),
         expect![[r#"
-        freed    39 objects (117 MiB)
-        removed  40 links, 2 manifests, 1 upload
-        orphans  1
-        refused  2 deletes by the store; tried again
-        sweep    2026-11-22 16:30:11 UTC, for 1 min 1 s
-        swept    1000 objects, 1 orphan, 2 of a foreign name
+        freed      39 objects (117 MiB)
+        removed    40 links, 2 manifests, 1 upload
+        orphans    1
+        leftovers  4
+        refused    2 deletes by the store; tried again
+        sweep      2026-11-22 16:30:11 UTC, for 1 min 1 s
+        swept      1000 objects, 1 orphan, 4 leftovers, 2 of a foreign name
     "#]],
     );
     check(
@@ -171,6 +175,16 @@ fn an_explanation_names_every_reason() {
                 ..kept("c")
             },
             kept("d"),
+            Kept {
+                unheld_for_ms: Some(1_000),
+                expires_in_ms: Some(60_000),
+                ..kept("e")
+            },
+            Kept {
+                unheld_for_ms: Some(61_000),
+                expires_in_ms: Some(0),
+                ..kept("f")
+            },
         ],
         has_more: true,
     };
@@ -190,13 +204,19 @@ fn an_explanation_names_every_reason() {
 
         b
           unreferenced, held for another 1 min 30 s
-          held by nothing for 1 s: it stays unless `gc.untagged` expires it
+          held by nothing for 1 s: it stays, for `gc.untagged` does not expire it
 
         c
           unreferenced, its hold is over: it is collected next
 
         d
           a manifest of this repository
+
+        e
+          held by nothing for 1 s: it expires in 1 min
+
+        f
+          held by nothing for 1 min 1 s: it expires next
 
         and more repositories that are not shown
     "#]],
