@@ -297,8 +297,9 @@ pub const PACE_FACTOR_MIN: f64 = 0.05;
 /// comes beside a step (`make bench-gc` says what that comes to).
 pub const REST_PER_WORK: u32 = 7;
 
-/// How long it rests at most: whoever waits for a store elsewhere keeps nobody from anything.
-pub const REST_MAX: Duration = Duration::from_millis(200);
+/// How long it rests at most, in milliseconds: whoever waits for a store elsewhere keeps nobody
+/// from anything.
+pub const REST_MAX_MS: u64 = 200;
 
 /// What waits for collection is counted up to here: the count is taken in place.
 pub const BACKLOG_COUNTED: usize = 10_000;

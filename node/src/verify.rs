@@ -461,3 +461,24 @@ impl BytePace {
         sleep_until(until).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_readers_together_read_so_many_bytes_a_second() {
+        let pace = BytePace::new(1_000);
+        let began = Instant::now();
+        for _ in 0..10 {
+            tokio::join!(pace.take(300), pace.take(200));
+        }
+        assert_eq!(began.elapsed().as_secs(), 5);
+        // What was not used is not saved up.
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let began = Instant::now();
+        pace.take(1_000).await;
+        pace.take(1_000).await;
+        assert_eq!(began.elapsed().as_secs(), 2);
+    }
+}

@@ -8,4 +8,5 @@ mod administration {
     mod service;
     mod start;
     mod uploads;
+    mod verify;
 }

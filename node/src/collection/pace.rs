@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use roadstead_crash::bound;
 use tokio::time::{Instant, sleep_until};
 
-use crate::limits::{PACE_FACTOR_MIN, PACE_LOOK, REST_MAX, REST_PER_WORK, SLOW_REQUEST};
+use crate::limits::{PACE_FACTOR_MIN, PACE_LOOK, REST_MAX_MS, REST_PER_WORK, SLOW_REQUEST};
 use crate::telemetry::Metrics;
 
 /// The pace. Workers that have clones of it keep to the rate together.
 #[derive(Debug, Clone)]
 pub struct Pace {
     rate: u32,
+    rest_max: Duration,
     metrics: Arc<Metrics>,
     factor: Factor,
     taken: Arc<Mutex<Taken>>,
@@ -64,8 +66,11 @@ impl Pace {
     /// At most `rate` objects in a second.
     pub fn new(rate: u32, metrics: Arc<Metrics>) -> Self {
         let now = Instant::now();
+        // A stress wants the collector in everybody's way.
+        let rest_max_ms = bound("ROADSTEAD_GC_REST_MAX_MS", REST_MAX_MS);
         Self {
             rate: rate.max(1),
+            rest_max: Duration::from_millis(rest_max_ms),
             metrics,
             factor: Factor(Arc::new(AtomicU64::new(1.0_f64.to_bits()))),
             taken: Arc::new(Mutex::new(Taken {
@@ -104,7 +109,7 @@ impl Pace {
     /// the processor, the disk or the log that it uses, and so they are few.
     fn rest(&self, worked: Duration) {
         if self.metrics.is_serving() {
-            let rested_at = Instant::now() + (worked * REST_PER_WORK).min(REST_MAX);
+            let rested_at = Instant::now() + (worked * REST_PER_WORK).min(self.rest_max);
             let mut taken = self.taken();
             taken.rested_at = taken.rested_at.max(rested_at);
         }
@@ -203,9 +208,10 @@ mod tests {
         assert!(work(WORK).await < WORK, "nobody asks for anything");
         metrics.note_served();
         assert!(work(WORK).await >= WORK * REST_PER_WORK);
-        let rested = work(REST_MAX * 100).await;
+        let rest_max = Duration::from_millis(REST_MAX_MS);
+        let rested = work(rest_max * 100).await;
         assert!(
-            rested < REST_MAX * 2,
+            rested < rest_max * 2,
             "a store that stands still: {rested:?}"
         );
     }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, interval};
 
 use super::*;
 use crate::founding;
+use crate::limits::DELETED_PER_STEP;
 use crate::store_guard::StoreGuard;
 use crate::telemetry::Metrics;
 use crate::testing::until;
@@ -26,6 +27,7 @@ use crate::upload::{self, Chunk, Piece, Upload};
 mod leftovers;
 mod shim;
 mod sweeping;
+mod untagged;
 mod verify;
 
 use shim::Shim;
@@ -276,6 +278,28 @@ async fn a_store_that_refuses_every_delete_loses_no_row() {
     // Others are served meanwhile.
     let blob = node.push(b"new").await;
     assert_eq!(node.read(&blob).await, "new");
+}
+
+/// Each refusal may take as long as a store takes to answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_ends_its_deletes_when_the_store_refuses_all_of_a_step() {
+    let mut node = node().await;
+    for number in 0..DELETED_PER_STEP + 5 {
+        let blob = node.push(number.to_string().leak().as_bytes()).await;
+        node.drop_blob(&blob).await;
+    }
+    let all = node.stored().await;
+    node.store.refuse(all.clone());
+    let counts = node.look().await.expect("a look");
+    assert_eq!(counts.failures, DELETED_PER_STEP as u64);
+    // Those have to wait; the others are not forgotten over them.
+    let counts = node.look().await.expect("a look");
+    assert_eq!(counts.failures, 5);
+    node.store.refuse([]);
+    node.look_until("all go after all", |counts, _| {
+        counts.objects == all.len() as u64
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

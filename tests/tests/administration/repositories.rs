@@ -1,14 +1,15 @@
 //! `roadstead repository`: lists, and a deletion while others push.
 
+use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use roadstead_proto::rpc::admin::DeleteRepositoryRequest;
-use roadstead_tests::wait::Over;
+use roadstead_tests::wait::{self, LONG, Over};
 use roadstead_tests::{Registry, Repository, Setup};
 use serde_json::json;
 
-use super::asked::{client, wait};
+use super::asked::{client, wait as on_runtime};
 use roadstead_tests::asked::{ask, ask_events, ask_json};
 
 /// An image with many tags, and many manifests more.
@@ -58,6 +59,35 @@ fn a_deletion_is_not_begun_without_a_word() {
     let words = &["there is no repository", "none", "repository list"];
     ask(&registry, &["repository", "delete", "none", "--yes"]).failed(5, words);
     ask(&registry, &["repository", "delete", "NONE", "--yes"]).ended(2);
+}
+
+#[test]
+fn a_deletion_that_a_crash_interrupts_is_finished_by_the_next_life() {
+    let mut registry = Registry::start(Setup::default());
+    fill(&registry.repository("going/away"), 1_600);
+    registry.stop();
+    // A start proposes a few times, and the deletion more often than that.
+    registry.variable("ROADSTEAD_CRASH", "proposed:6");
+    registry.run();
+    let asked = ask(&registry, &["repository", "delete", "going/away", "--yes"]);
+    assert_ne!(asked.code, Some(0), "{asked:?}");
+    assert_eq!(registry.ended().signal(), Some(9), "by the crash point");
+    registry.variable("ROADSTEAD_CRASH", "");
+    registry.run();
+    let repository = registry.repository("going/away");
+    repository.get_manifest("tag-1599").expect(404);
+    registry.says(&["a deletion that was begun is gone on with", "going/away"]);
+    // Pushes to it are refused until its end.
+    wait::until("the name is free", LONG, || {
+        let begun = repository.request("POST", "blobs/uploads/").send();
+        (begun.status == 202).then_some(())
+    });
+    repository.push_image("new", 7);
+    assert_eq!(
+        repository.tags("").expect(200).json()["tags"],
+        json!(["new"])
+    );
+    registry.stop();
 }
 
 #[test]
@@ -115,7 +145,7 @@ fn what_is_being_deleted_is_gone_for_pulls_and_closed_for_pushes() {
     let registry = Registry::start(Setup::default());
     let repository = registry.repository("closing/down");
     fill(&repository, 400);
-    wait(async {
+    on_runtime(async {
         let mut client = client(&registry).await;
         let request = DeleteRepositoryRequest {
             repository: repository.name().to_owned(),

@@ -53,6 +53,7 @@ fn setup(administration: &str) -> Setup {
         .with_debug()
         .with("gc", COLLECTION)
         .variable("REGISTRY_CLUSTER_ADMIN_ADDR", administration)
+        .variable("ROADSTEAD_GC_REST_MAX_MS", "0")
 }
 
 fn common(registry: &Registry, administration: &str) -> Common {
