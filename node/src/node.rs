@@ -444,6 +444,8 @@ fn show_collection(metrics: &Metrics, collector: Collector) {
 /// Goes on with deletions that an earlier life of the node, or a failing store, has interrupted.
 async fn resume_deletions(metadata: Metadata) {
     let mut look = tokio::time::interval(DELETIONS_LOOK);
+    // What goes on at the first look is nobody's; later on, what has not ended between two is.
+    let mut seen = None::<Vec<_>>;
     loop {
         look.tick().await;
         let found = metadata
@@ -459,12 +461,15 @@ async fn resume_deletions(metadata: Metadata) {
                 continue;
             }
         };
-        for (repository, digest) in found {
+        let is_interrupted = |one| seen.as_ref().is_none_or(|seen| seen.contains(one));
+        for one in found.iter().filter(|one| is_interrupted(*one)) {
+            let (repository, digest) = one;
             tracing::info!(%repository, %digest, "a deletion that was begun is gone on with");
-            if let Err(error) = finish_deletion(&metadata, &repository, &digest).await {
+            if let Err(error) = finish_deletion(&metadata, repository, digest).await {
                 tracing::warn!(%error, %repository, %digest, "a deletion is still interrupted");
             }
         }
+        seen = Some(found);
     }
 }
 

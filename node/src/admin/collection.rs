@@ -152,10 +152,10 @@ pub(super) async fn explain(tools: &Tools, digest: &str) -> Result<Explanation, 
     // One that is not understood expires nothing.
     let policy = Policy::of(&settings).ok().flatten();
     let expires_in_ms = |kept: &garbage::Kept| {
-        let policy = policy.as_ref();
-        let policy = policy.filter(|policy| policy.is_for(&kept.repository))?;
-        let due_ms = kept.unheld_since_ms?.saturating_add(policy.age_ms);
-        Some(due_ms.saturating_sub(now_ms))
+        let due_ms = policy
+            .as_ref()?
+            .due_ms(&kept.repository, kept.unheld_since_ms?);
+        Some(due_ms?.saturating_sub(now_ms))
     };
     let kept = explained.kept.into_iter().map(|kept| Kept {
         expires_in_ms: expires_in_ms(&kept),

@@ -57,7 +57,9 @@ pub struct Run {
 pub struct Pass {
     pub(super) tools: Tools,
     pub(super) pace: Pace,
-    failures: Failures,
+    pub(super) failures: Failures,
+    // Behind the last step that the store refused whole; the first otherwise.
+    deletes_from: Vec<u8>,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -78,6 +80,7 @@ impl Pass {
             tools,
             pace,
             failures: Failures::default(),
+            deletes_from: Vec::new(),
             is_stopping: Arc::default(),
         }
     }
@@ -272,7 +275,7 @@ impl Pass {
                 let step = self.pace.take(manifests.len()).await;
                 count = expired(self.propose(Action::ExpireManifests(expire)).await?);
                 drop(step);
-                self.finish_deletions(manifests).await?;
+                self.finish_deletions(run, manifests).await?;
             }
             progress.count(|counts| counts.manifests += count);
             match found.next {
@@ -283,7 +286,11 @@ impl Pass {
     }
 
     /// Those with many referrers need further steps; for the others this is one short look.
-    async fn finish_deletions(&self, manifests: Vec<ManifestName>) -> Result<(), CollectionError> {
+    async fn finish_deletions(
+        &self,
+        run: Run,
+        manifests: Vec<ManifestName>,
+    ) -> Result<(), CollectionError> {
         for ManifestName { repository, digest } in manifests {
             let key = keys::deletion(&repository, &digest);
             loop {
@@ -296,6 +303,7 @@ impl Pass {
                     repository: repository.clone(),
                     digest: digest.clone(),
                 };
+                self.check(run).await?;
                 let _step = self.pace.take(1).await;
                 self.propose(Action::ContinueDeletion(further)).await?;
             }
@@ -343,7 +351,11 @@ impl Pass {
         let Some(until_ms) = self.now_ms().await?.checked_sub(delay_ms) else {
             return Ok(());
         };
-        let mut from = Vec::new();
+        let mut from = if run.is_dry {
+            Vec::new()
+        } else {
+            std::mem::take(&mut self.deletes_from)
+        };
         loop {
             self.check(run).await?;
             let limit = self.pace.batch(DELETED_PER_STEP);
@@ -359,8 +371,9 @@ impl Pass {
                 let now = Instant::now();
                 objects.retain(|object| !self.failures.is_waiting(&object.object_key, now));
                 if !objects.is_empty() && !self.delete_step(objects, progress).await? {
-                    // The store refuses all, perhaps after a long time each. What follows waits for
-                    // the next look, and everything else goes on meanwhile.
+                    // The store refuses all, perhaps after a long time each. Everything else goes
+                    // on, and the next look begins behind these: they keep nobody from a turn.
+                    self.deletes_from = found.next.unwrap_or_default();
                     return Ok(());
                 }
             }

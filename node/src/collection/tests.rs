@@ -16,6 +16,7 @@ use roadstead_storage::{BlobStore, Marker, ObjectKey};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
+use super::failures::Failures;
 use super::*;
 use crate::founding;
 use crate::limits::DELETED_PER_STEP;
@@ -284,20 +285,41 @@ async fn a_store_that_refuses_every_delete_loses_no_row() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_ends_its_deletes_when_the_store_refuses_all_of_a_step() {
     let mut node = node().await;
+    let mut blobs = Vec::new();
     for number in 0..DELETED_PER_STEP + 5 {
-        let blob = node.push(number.to_string().leak().as_bytes()).await;
-        node.drop_blob(&blob).await;
+        blobs.push(node.push(number.to_string().leak().as_bytes()).await);
     }
-    let all = node.stored().await;
-    node.store.refuse(all.clone());
-    let counts = node.look().await.expect("a look");
-    assert_eq!(counts.failures, DELETED_PER_STEP as u64);
-    // Those have to wait; the others are not forgotten over them.
-    let counts = node.look().await.expect("a look");
-    assert_eq!(counts.failures, 5);
+    let mut refused = Vec::new();
+    for blob in &blobs[..DELETED_PER_STEP] {
+        let key = node.key(blob).await.expect("it is linked");
+        refused.push(key.as_str().to_owned());
+    }
+    let (first, last) = blobs.split_at(DELETED_PER_STEP);
+    for blob in first {
+        node.drop_blob(blob).await;
+    }
+    let now_ms = node.metadata.cluster_time().await.expect("a leader");
+    until("time has passed", async || {
+        node.metadata.cluster_time().await.expect("a leader") > now_ms
+    })
+    .await;
+    for blob in last {
+        node.drop_blob(blob).await;
+    }
+    let all_refused = (0, refused.len() as u64);
+    node.store.refuse(refused);
+    let mut look = async || {
+        // None of them has to wait, as when there are too many to remember.
+        node.pass.failures = Failures::default();
+        let counts = node.look().await.expect("a look");
+        (counts.objects, counts.failures)
+    };
+    assert_eq!(look().await, all_refused);
+    assert_eq!(look().await, (5, 0), "they keep nobody else from a turn");
+    assert_eq!(look().await, all_refused, "from the first on");
     node.store.refuse([]);
     node.look_until("all go after all", |counts, _| {
-        counts.objects == all.len() as u64
+        counts.objects == blobs.len() as u64
     })
     .await;
 }

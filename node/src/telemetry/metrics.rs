@@ -245,7 +245,7 @@ impl Metrics {
         self.latency.note_served();
     }
 
-    /// Whether clients were served of late by this node. Whoever only asks whether there is a
+    /// Whether this node has answered clients of late. Whoever only asks whether there is a
     /// registry, as load balancers do, is none.
     pub fn is_serving(&self) -> bool {
         self.latency.is_serving()
@@ -368,7 +368,10 @@ impl RequestInFlight {
         if is_reading && handler == Handler::Manifest.as_str() {
             self.metrics.note_latency(took);
         }
-        if handler != Handler::Base.as_str() {
+        let is_probe = [Handler::Base, Handler::Other]
+            .map(Handler::as_str)
+            .contains(&handler);
+        if !is_probe {
             self.metrics.note_served();
         }
         http.request_bytes

@@ -1,15 +1,17 @@
-//! The metrics of garbage collection. They are those of this node; only the leader's move.
+//! The metrics of garbage collection. What was done is counted by the node that did it, mostly the
+//! leader; what waits is the cluster's, and every node shows it.
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::Scrape;
-use crate::collection::{Counts, Swept, Waits};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+
+use super::Scrape;
+use crate::collection::{Counts, Swept, Waits};
 
 /// How collection goes on a node, as numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
